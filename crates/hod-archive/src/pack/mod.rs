@@ -255,7 +255,7 @@ pub fn pack<I: Inspect>(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Packed, PackError> {
     let root = Root::new(prefix, last.as_ref().map(|last| last.name))?;
-    let depth = (encoders.jobs() / options.shares.max(1)).max(1) + 2;
+    let depth = (encoders.jobs() / options.shares.max(1)).max(1) + 1;
     let (stream, writer) = stream::stream(encoders, options.encoding, depth);
     let (emitted, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || writer.run(sink));

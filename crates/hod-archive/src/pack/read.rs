@@ -93,7 +93,7 @@ impl Batch {
 
     /// Memory it holds, as the schedule counts it.
     pub(super) fn weight(&self) -> usize {
-        self.bytes.len() + self.items.len() * size_of::<(usize, Item)>()
+        self.bytes.capacity() + self.items.capacity() * size_of::<(usize, Item)>()
     }
 
     /// What to count for a batch of so many files before it is read.
@@ -211,6 +211,9 @@ impl<I: Inspect> Reader<'_, I> {
             }
         }
         self.pace.note(start.elapsed(), items.len());
+        if bytes.capacity() > bytes.len() + bytes.len() / 4 {
+            bytes.shrink_to_fit();
+        }
         Ok(Batch { listing: Arc::clone(listing), from, bytes, items })
     }
 

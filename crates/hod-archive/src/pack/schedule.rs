@@ -15,7 +15,7 @@ use super::list::Listing;
 use super::read::Batch;
 
 /// Bytes read or being read ahead of the stream.
-const BYTES_AHEAD: usize = 16 << 20;
+const BYTES_AHEAD: usize = 8 << 20;
 /// Directory entries known ahead of the stream.
 const NAMES_AHEAD: usize = 50_000;
 /// A consumer that waits this long for a result while work lies ready gets more threads.
