@@ -1,1 +1,6 @@
-//! To come.
+//! Where blobs and manifests live.
+
+mod error;
+pub mod oci;
+
+pub use error::ParseError;
