@@ -30,6 +30,14 @@ pub enum Error {
         /// Why.
         source: hod_mirror::Error,
     },
+    /// The image of a package could not be described.
+    #[error("could not describe `{package}`")]
+    Document {
+        /// The package.
+        package: String,
+        /// Why.
+        source: hod_mirror::ParseError,
+    },
     /// Packages are complete in a mirror, but could not be given their names.
     #[error("could not publish in the mirror `{}`", mirror.display())]
     Publish {
@@ -89,6 +97,14 @@ pub enum Error {
         package: String,
         /// Of its layer.
         media_type: String,
+    },
+    /// A path to unpack to makes no sense.
+    #[error("cannot unpack to `{}`", path.display())]
+    Destination {
+        /// As it was given.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// A package could not be unpacked.
     #[error("could not unpack `{package}`")]

@@ -32,7 +32,7 @@ mod unpack;
 pub use error::Error;
 pub use find::{Found, Query, find, packages};
 pub use package::{Package, PackageError};
-pub use push::{Contents, Outcome, PushOptions, PushSummary, Pushed, plan, push};
+pub use push::{Contents, Outcome, Planned, PushOptions, PushSummary, Pushed, plan, push};
 pub use report::{Event, Reporter};
 pub use store::LocalStore;
 pub use unpack::{UnpackRequest, Unpacked, unpack};

@@ -8,7 +8,7 @@ use hod_relocate::{Prefixes, RelocateList, Scanner};
 use hod_store::BuildInfo;
 
 use super::one::mirror_error;
-use crate::{Error, Package};
+use crate::{Error, Package, package};
 use hod_mirror::DirectoryMirror;
 
 /// `.spack/binary_distribution`: where Spack looks for build information.
@@ -181,7 +181,8 @@ pub(super) fn put_image(
     facts: PackageFacts,
 ) -> Result<Descriptor, Error> {
     let error = |source| mirror_error(mirror, source);
-    let document = |source| error(hod_mirror::Error::Render { source });
+    let facts_label = package::label(&facts.name, &facts.version, &facts.hash);
+    let document = |source| Error::Document { package: facts_label.clone(), source };
     let annotations = [
         ("org.opencontainers.image.title", facts.name.clone()),
         ("org.opencontainers.image.version", facts.version.clone()),

@@ -57,6 +57,24 @@ pub(super) fn mirror_error(mirror: &DirectoryMirror, source: hod_mirror::Error) 
     }
 }
 
+/// Whether the mirror has the packed tree of `record` under the name of `package`.
+fn is_named(
+    mirror: &DirectoryMirror,
+    package: &Package,
+    record: &Record,
+) -> Result<bool, Error> {
+    let error = |source| mirror_error(mirror, source);
+    let tag = package::tag(package.name(), package.version(), &record.facts.hash);
+    for entry in mirror.entries().map_err(error)? {
+        if entry.tag.as_deref() == Some(&tag) {
+            let manifest = mirror.read_manifest(&entry.descriptor).map_err(error)?;
+            let layer = manifest.layers.first().map(|layer| layer.digest);
+            return Ok(layer.is_some() && layer == record.digest());
+        }
+    }
+    Ok(false)
+}
+
 fn pack_error(package: &Package, source: PackError) -> Error {
     match source {
         PackError::Cancelled => Error::Cancelled,
@@ -98,12 +116,10 @@ impl Lane<'_> {
             false => self.store.record(package, self.options.encoding, self.options.mtime),
         };
         let record = record.filter(|record| record.matches(&fingerprint));
-        let mut is_there = false;
-        if let (Some(mirror), Some(record)) = (self.mirror, &record) {
-            is_there = self.named(mirror, package, &record.facts.hash)?.is_some_and(|named| {
-                record.digest().is_some_and(|digest| named.layer.digest == digest)
-            });
-        }
+        let is_there = match (self.mirror, &record) {
+            (Some(mirror), Some(record)) => is_named(mirror, package, record)?,
+            _ => false,
+        };
         Ok(Planned {
             package: package.clone(),
             hash: record.map(|record| record.facts.hash),
