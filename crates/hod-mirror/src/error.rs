@@ -175,9 +175,10 @@ pub enum Error {
         found: String,
     },
 
-    /// Another process keeps the index locked.
+    /// Another process keeps the index locked. A `lock.owner` whose process died on another
+    /// machine has to be removed by hand; a `lock` is free as soon as its process is gone.
     #[error(
-        "the index of `{}` is locked{}; if that process is gone, remove `{}`",
+        "the index of `{}` is locked{} through `{}`",
         mirror.display(),
         holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default(),
         lock.display()

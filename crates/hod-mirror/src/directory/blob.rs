@@ -1,6 +1,7 @@
 //! Blobs come in under a temporary name and get their own when they are complete.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use fs_err::{self as fs, File};
@@ -146,7 +147,7 @@ impl DirectoryMirror {
         match self.hard_link(&file, &digest) {
             Ok(()) => Ok(Linked::HardLink),
             // Another process brought it in meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Linked::Present),
+            Err(_) if self.has_blob(&digest, size)? => Ok(Linked::Present),
             // Another file system, or one without links, or a file of somebody else
             // (fs.protected_hardlinks), or too many links to it already.
             Err(_) => self.copy_from(&mut file, digest, size),
@@ -180,6 +181,13 @@ impl DirectoryMirror {
 
     fn hard_link(&self, source: &File, digest: &Digest) -> io::Result<()> {
         let target = self.blob_path(digest);
+        // A private file must not become a blob that the other users of the mirror cannot read:
+        // both would have one mode.
+        let readable = |metadata: std::fs::Metadata| metadata.mode() & 0o444;
+        let wanted = readable(fs::metadata(self.path().join("hod.json"))?);
+        if readable(source.metadata()?) & wanted != wanted {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         source.sync_all()?;
         if target.exists() {
             // Of the wrong size, or we would not be here.

@@ -26,24 +26,26 @@ pub(super) struct Temporary {
 
 impl Temporary {
     pub(super) fn create(directory: &Path) -> io::Result<Self> {
-        let file = loop {
+        loop {
             let random = RandomState::new().hash_one(std::process::id());
             let path = directory.join(format!("{}-{random:016x}", std::process::id()));
-            match File::create_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            let file = match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Somebody tidied up, or this is the first file.
+                    // Somebody tidied up.
                     fs::create_dir_all(directory)?;
-                    break File::create_new(&path)?;
+                    File::create_new(&path)?
                 }
-                created => break created?,
+                created => created?,
+            };
+            // Waits for nobody but one who, with a clock ahead of ours, is judging this very file.
+            // Where locks do not exist, the age of the file must do.
+            while flock(file.file(), FlockOperation::LockExclusive) == Err(Errno::INTR) {}
+            fault::step();
+            if path.exists() {
+                return Ok(Self { file, is_renamed: false });
             }
-        };
-        let temporary = Self { file, is_renamed: false };
-        // Where locks do not exist, the age of the file must do.
-        let _ = flock(temporary.file.file(), FlockOperation::NonBlockingLockExclusive);
-        fault::step();
-        Ok(temporary)
+        }
     }
 
     /// Brings the content to disk, gives it its name, and brings the name to disk.
@@ -97,8 +99,11 @@ pub(super) fn stale(directory: &Path) -> impl Iterator<Item = Stale> {
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
         // A time in the future, from the clock of another machine, counts as young.
         let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
+        if age <= YOUNG {
+            return None;
+        }
         let is_stale = match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => age > YOUNG,
+            Ok(()) => true,
             Err(Errno::WOULDBLOCK) => false,
             Err(_) => age > OLD_WITHOUT_LOCKS,
         };

@@ -156,6 +156,10 @@ fn create(root: &Path) -> io::Result<()> {
     fault::step();
     fs::create_dir_all(root.join(".hod/tmp"))?;
     fault::step();
+    if let Some(parent) = root.parent() {
+        // Not ours, and perhaps not even readable.
+        let _ = durable::sync_directory(parent);
+    }
     Ok(())
 }
 

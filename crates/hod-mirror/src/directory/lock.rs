@@ -22,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Nobody holds the lock for more than the time of writing one file.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
+/// What file systems without `flock` answer, Lustre without its mount option among them.
+const NO_FLOCK: [Errno; 4] = [Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOLCK];
+
 /// How to wait for another process.
 #[derive(Clone)]
 pub struct Patience<'a> {
@@ -201,10 +204,7 @@ fn try_flock(path: &Path) -> io::Result<Flock> {
     match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(Flock::Held),
-        // On Linux, ENOTSUP is EOPNOTSUPP.
-        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => {
-            return Ok(Flock::Unsupported);
-        }
+        Err(error) if NO_FLOCK.contains(&error) => return Ok(Flock::Unsupported),
         Err(error) => return Err(error.into()),
     }
     // Whoever was told to remove the file may have done so between opening and locking.

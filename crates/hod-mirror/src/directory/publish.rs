@@ -126,3 +126,39 @@ impl Content<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::oci::{ImageConfig, Manifest};
+
+    #[test]
+    fn nothing_is_lost_where_the_file_system_has_no_locks() {
+        let place = tempfile::tempdir().unwrap();
+        DirectoryMirror::ensure(place.path()).unwrap();
+        let mirror = DirectoryMirror::new(place.path().to_owned(), lock::Method::OwnerFile);
+        let config = Document::render(ImageConfig::new(Vec::new())).unwrap();
+        mirror.put_blob(config.bytes()).unwrap();
+        let manifest = Manifest::image(config.descriptor(), Vec::new());
+        let manifest = Document::render(manifest).unwrap();
+        mirror.put_blob(manifest.bytes()).unwrap();
+
+        thread::scope(|scope| {
+            for writer in 0..4 {
+                let (mirror, manifest) = (&mirror, &manifest);
+                scope.spawn(move || {
+                    for image in 0..5 {
+                        let tag = Tag::new(format!("image-{writer}-{image}")).unwrap();
+                        let descriptor = manifest.descriptor();
+                        let publication = Publication { tag, descriptor };
+                        mirror.publish(&[publication], &Patience::default()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(mirror.entries().unwrap().len(), 20);
+        assert!(!place.path().join(".hod/lock.owner").exists());
+    }
+}

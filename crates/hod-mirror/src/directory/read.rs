@@ -53,18 +53,14 @@ impl DirectoryMirror {
         &self,
         descriptor: &Descriptor,
     ) -> Result<Document<T>, Error> {
-        let Descriptor { digest, size: expected, .. } = *descriptor;
-        let bytes = self.read_blob::<T>(digest, expected)?;
-        let found = bytes.len() as u64;
-        if found != expected {
-            return Err(Error::SizeMismatch { digest, expected, found });
-        }
+        let Descriptor { digest, size, .. } = *descriptor;
+        let bytes = self.read_blob::<T>(digest, size)?;
         Document::parse(bytes).map_err(|source| Error::Document { digest, source })
     }
 
     /// The bytes of a document, no more than its kind may have; the digest is verified. A wrong
     /// size is told before a wrong digest, because it says more.
-    pub(super) fn read_blob<T: Kind>(&self, digest: Digest, size: u64) -> Result<Vec<u8>, Error> {
+    fn read_blob<T: Kind>(&self, digest: Digest, size: u64) -> Result<Vec<u8>, Error> {
         if size > T::LIMIT {
             return Err(Error::TooLarge { digest, size, limit: T::LIMIT });
         }

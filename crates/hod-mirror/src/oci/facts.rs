@@ -48,7 +48,6 @@ pub struct PackageFacts {
 
 /// A path as text: bytes that are not UTF-8, and `%` itself, become `%XX`. JSON has no byte
 /// strings, and a path must come back exactly.
-#[cfg(unix)]
 pub fn encode_path(path: &Path) -> String {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt;
@@ -64,7 +63,6 @@ pub fn encode_path(path: &Path) -> String {
 }
 
 /// The path [`encode_path`] wrote. A `%` without two hex digits stands for itself.
-#[cfg(unix)]
 pub fn decode_path(text: &str) -> PathBuf {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;

@@ -167,7 +167,9 @@ fn a_blob_that_is_there_is_not_written_twice() {
 
 #[test]
 fn a_blob_of_another_store_is_linked_not_copied() {
-    use std::os::unix::fs::MetadataExt;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     let place = tempfile::tempdir().unwrap();
     let mirror = DirectoryMirror::ensure(place.path().join("mirror")).unwrap();
     let source = place.path().join("source");
@@ -182,6 +184,17 @@ fn a_blob_of_another_store_is_linked_not_copied() {
         let inode = |path| fs::metadata(path).unwrap().ino();
         assert_eq!(inode(source), inode(mirror.blob_path(&digest)));
     }
+
+    // A private file becomes a blob that others can read, so it cannot be the same file.
+    let private = place.path().join("private");
+    fs::write(&private, "private").unwrap();
+    fs::set_permissions(&private, Permissions::from_mode(0o600)).unwrap();
+    let digest = Digest::of(b"private");
+    let linked = mirror.link_blob_from(&private, digest, 7).unwrap();
+    let mode = |path| fs::metadata(path).unwrap().mode() & 0o444;
+    let everyone = mode(place.path().join("mirror/hod.json"));
+    assert_eq!(mode(mirror.blob_path(&digest)), everyone);
+    assert_eq!(linked == Linked::HardLink, everyone == 0o400);
 
     // From another file system, where there is one, it is copied.
     let elsewhere = tempfile::Builder::new().tempfile_in("/dev/shm");
