@@ -12,8 +12,8 @@ use std::io;
 
 use crate::Codec;
 pub(crate) use gzip::window_of;
-pub(crate) use pool::{Pending, Sequence};
 pub use pool::Encoders;
+pub(crate) use pool::{Pending, Sequence};
 
 /// How hard the codec works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -311,10 +311,7 @@ mod tests {
     #[test]
     fn levels_have_names_and_bounds() {
         let new = |codec, level, members| Encoding::new(codec, level, members);
-        assert_eq!(
-            new(Codec::Gzip, Level::Default, Members::Multi).unwrap(),
-            Encoding::default()
-        );
+        assert_eq!(new(Codec::Gzip, Level::Default, Members::Multi).unwrap(), Encoding::default());
         assert_eq!(new(Codec::Zstd, Level::Fast, Members::Multi).unwrap().level(), 1);
         let error = new(Codec::Gzip, Level::Number(13), Members::Multi).unwrap_err();
         assert_eq!(error.to_string(), "gzip has levels 1 to 12, not 13");

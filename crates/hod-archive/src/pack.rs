@@ -309,8 +309,7 @@ fn walk<I: Inspect>(
     mut take: impl FnMut(schedule::Output) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
     let schedule = Schedule::new(options.shares.max(1));
-    let reader =
-        Reader { root, inspect, links, pace: Pace::default(), mtime: options.mtime };
+    let reader = Reader { root, inspect, links, pace: Pace::default(), mtime: options.mtime };
     std::thread::scope(|scope| {
         // However this ends, the threads must be sent home before the scope waits for them.
         let schedule = schedule::CloseOnDrop(&schedule);

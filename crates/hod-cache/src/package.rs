@@ -224,7 +224,11 @@ mod tests {
     #[case::plain("zlib-1.3.1", "zlib", "1.3.1")]
     #[case::name_with_dashes("gcc-runtime-12.2.0", "gcc-runtime", "12.2.0")]
     #[case::spack("python-3.11.2-r7z36soglftdwvsrspdzr5nyzvlb4ujf", "python", "3.11.2")]
-    #[case::no_version("stable-x86_64-unknown-linux-gnu", "stable-x86_64-unknown-linux-gnu", UNVERSIONED)]
+    #[case::no_version(
+        "stable-x86_64-unknown-linux-gnu",
+        "stable-x86_64-unknown-linux-gnu",
+        UNVERSIONED
+    )]
     #[case::only_a_number("-3", "-3", UNVERSIONED)]
     #[case::version_with_a_word("foo-2024-beta", "foo", "2024-beta")]
     fn a_directory_names_its_package(

@@ -99,12 +99,16 @@ pub struct PushSummary {
 impl PushSummary {
     /// Those that are in the mirror now.
     pub fn pushed(&self) -> impl Iterator<Item = (&Package, &Pushed)> {
-        self.outcomes.iter().filter_map(|outcome| Some((&outcome.package, outcome.result.as_ref().ok()?)))
+        self.outcomes
+            .iter()
+            .filter_map(|outcome| Some((&outcome.package, outcome.result.as_ref().ok()?)))
     }
 
     /// Those that are not, and why.
     pub fn failed(&self) -> impl Iterator<Item = (&Package, &Error)> {
-        self.outcomes.iter().filter_map(|outcome| Some((&outcome.package, outcome.result.as_ref().err()?)))
+        self.outcomes
+            .iter()
+            .filter_map(|outcome| Some((&outcome.package, outcome.result.as_ref().err()?)))
     }
 }
 
@@ -129,7 +133,8 @@ pub fn plan(
     store: &LocalStore,
     options: &PushOptions,
 ) -> Result<Vec<Planned>, Error> {
-    let lane = Lane { mirror, store, options, encoders: None, shares: 1, reporter: &|_: Event<'_>| {} };
+    let lane =
+        Lane { mirror, store, options, encoders: None, shares: 1, reporter: &|_: Event<'_>| {} };
     packages.iter().map(|package| lane.plan(package)).collect()
 }
 

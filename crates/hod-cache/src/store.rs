@@ -52,11 +52,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(
-        packed: &Packed,
-        facts: PackageFacts,
-        unlisted: u64,
-    ) -> Self {
+    pub(crate) fn new(packed: &Packed, facts: PackageFacts, unlisted: u64) -> Self {
         Self {
             format: FORMAT,
             fingerprint: packed.fingerprint.digest.to_string(),
@@ -115,7 +111,12 @@ impl LocalStore {
 
     /// The last pack of this prefix with these options, whatever the tree looked like then. What
     /// cannot be read counts as absent: the store only ever saves work.
-    pub(crate) fn record(&self, package: &Package, encoding: Encoding, mtime: u64) -> Option<Record> {
+    pub(crate) fn record(
+        &self,
+        package: &Package,
+        encoding: Encoding,
+        mtime: u64,
+    ) -> Option<Record> {
         let path = self.record_path(package, encoding, mtime)?;
         let record: Record = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;
         (record.format == FORMAT).then_some(record)

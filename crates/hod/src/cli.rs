@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hod_archive::{Codec, Level, Members};
 
@@ -73,7 +73,9 @@ pub(crate) enum Command {
     #[command(after_help = UNPACK_EXAMPLES)]
     Unpack(Unpack),
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  hod completions bash > ~/.local/share/bash-completion/completions/hod")]
+    #[command(
+        after_help = "Example:\n  hod completions bash > ~/.local/share/bash-completion/completions/hod"
+    )]
     Completions {
         /// The shell
         shell: Shell,

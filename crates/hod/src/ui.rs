@@ -5,7 +5,7 @@ pub(crate) mod format;
 mod printer;
 mod progress;
 
-pub(crate) use printer::Printer;
+pub(crate) use printer::{DIM, Printer};
 pub(crate) use progress::Progress;
 
 /// How the program ends.

@@ -98,9 +98,7 @@ impl RunEncoder {
         // Beyond deflate's worst case, so one call takes all: a second flush of a full buffer
         // could add an empty block, and bytes must not depend on a buffer's history.
         out.reserve(block.bytes.len() + block.bytes.len() / 8 + 1024);
-        self.0
-            .compress_vec(&block.bytes, out, FlushCompress::Sync)
-            .map_err(io::Error::other)?;
+        self.0.compress_vec(&block.bytes, out, FlushCompress::Sync).map_err(io::Error::other)?;
         if self.0.total_in() != block.bytes.len() as u64 || out.len() == out.capacity() {
             return Err(io::Error::other("deflate needed more room than its worst case"));
         }

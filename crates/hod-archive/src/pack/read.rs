@@ -37,7 +37,11 @@ pub(super) struct FileStat {
 }
 
 impl FileStat {
-    #[expect(clippy::useless_conversion, clippy::cast_sign_loss, reason = "widths vary by platform")]
+    #[expect(
+        clippy::useless_conversion,
+        clippy::cast_sign_loss,
+        reason = "widths vary by platform"
+    )]
     pub(super) fn of(stat: &Stat) -> Self {
         Self {
             dev: stat.st_dev.into(),
@@ -167,7 +171,8 @@ impl Pace {
     fn note(&self, took: Duration, files: usize) {
         let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / files.max(1) as u64;
         let before = self.nanos_per_file.load(Ordering::Relaxed);
-        self.nanos_per_file.store((3 * before.min(u64::MAX / 4) + each.min(1 << 40)) / 4, Ordering::Relaxed);
+        self.nanos_per_file
+            .store((3 * before.min(u64::MAX / 4) + each.min(1 << 40)) / 4, Ordering::Relaxed);
     }
 }
 
@@ -225,8 +230,8 @@ impl<I: Inspect> Reader<'_, I> {
         };
         // NONBLOCK: should a fifo have taken the file's place, opening it must not wait.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = super::list::open_path(path, flags)
-            .map_err(|errno| PackError::read(path, errno))?;
+        let file =
+            super::list::open_path(path, flags).map_err(|errno| PackError::read(path, errno))?;
         let stat = fstat(&file).map_err(|errno| PackError::read(path, errno))?;
         if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
             return Err(PackError::changed(path, "is no longer a regular file"));

@@ -247,7 +247,9 @@ impl Schedule {
                     let Slot::Done(output) = first.remove() else { unreachable!("just matched") };
                     let output = output?;
                     match &output {
-                        Output::Directory(_) => state.names_ahead = state.names_ahead.saturating_sub(1),
+                        Output::Directory(_) => {
+                            state.names_ahead = state.names_ahead.saturating_sub(1)
+                        }
                         Output::Batch(batch) => {
                             state.names_ahead = state.names_ahead.saturating_sub(batch.len());
                             state.bytes_ahead -= batch.weight();

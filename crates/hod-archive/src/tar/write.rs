@@ -98,15 +98,7 @@ fn record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'\n');
 }
 
-fn ustar(
-    out: &mut Vec<u8>,
-    name: &[u8],
-    flag: u8,
-    mode: u32,
-    size: u64,
-    mtime: u64,
-    link: &[u8],
-) {
+fn ustar(out: &mut Vec<u8>, name: &[u8], flag: u8, mode: u32, size: u64, mtime: u64, link: &[u8]) {
     let mut block = [0_u8; BLOCK];
     text(&mut block[..100], name);
     octal(&mut block[100..108], u64::from(mode));

@@ -1,9 +1,9 @@
 //! What a packed tree says of itself: its hash, its build information, its image.
 
-use hod_archive::{
-    BeforeLast, Digest, Encoding, Inspect, InspectFile, Mark, Packed, TreeFacts,
+use hod_archive::{BeforeLast, Digest, Encoding, Inspect, InspectFile, Mark, Packed, TreeFacts};
+use hod_mirror::oci::{
+    Descriptor, Document, ImageConfig, Manifest, PackageFacts, Platform, encode_path,
 };
-use hod_mirror::oci::{Descriptor, Document, ImageConfig, Manifest, PackageFacts, Platform, encode_path};
 use hod_relocate::{Prefixes, RelocateList, Scanner};
 use hod_store::BuildInfo;
 

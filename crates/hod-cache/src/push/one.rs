@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::time::{Instant, SystemTime};
 
 use hod_archive::{
-    BeforeLast, DiffId, Digest, Encoders, Fingerprint, LastEntry, PackError, PackOptions, TreeFacts,
-    pack, survey,
+    BeforeLast, DiffId, Digest, Encoders, Fingerprint, LastEntry, PackError, PackOptions,
+    TreeFacts, pack, survey,
 };
 use hod_mirror::oci::{Descriptor, PackageFacts, Tag};
 use hod_mirror::{DirectoryMirror, Publication};
@@ -58,11 +58,7 @@ pub(super) fn mirror_error(mirror: &DirectoryMirror, source: hod_mirror::Error) 
 }
 
 /// Whether the mirror has the packed tree of `record` under the name of `package`.
-fn is_named(
-    mirror: &DirectoryMirror,
-    package: &Package,
-    record: &Record,
-) -> Result<bool, Error> {
+fn is_named(mirror: &DirectoryMirror, package: &Package, record: &Record) -> Result<bool, Error> {
     let error = |source| mirror_error(mirror, source);
     let tag = package::tag(package.name(), package.version(), &record.facts.hash);
     for entry in mirror.entries().map_err(error)? {
@@ -253,9 +249,6 @@ impl Lane<'_> {
                 "{} files hold the prefix but cannot be relocated: their names are not UTF-8",
                 layer.unlisted
             ));
-        }
-        if package.is_from_spack() {
-            warn("Spack made this prefix; it is pushed as an image only, which `spack install` does not see".to_owned());
         }
     }
 }

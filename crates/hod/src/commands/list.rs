@@ -33,7 +33,8 @@ pub(crate) fn run(arguments: &cli::List, printer: &Printer) -> anyhow::Result<Ex
             [package.label(), platform, bytes(package.size()), prefix.to_owned()]
         })
         .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
     for [label, platform, size, prefix] in &rows {
         let [a, b, c] = widths;

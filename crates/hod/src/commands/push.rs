@@ -16,7 +16,7 @@ use super::{UsageError, jobs, reference};
 use crate::cli;
 use crate::ui::diagnostics;
 use crate::ui::format::{bytes, count, duration};
-use crate::ui::{ExitStatus, Printer, Progress};
+use crate::ui::{DIM, ExitStatus, Printer, Progress};
 
 pub(crate) fn run(
     arguments: &cli::Push,
@@ -25,6 +25,13 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitStatus> {
     let options = options(arguments, cancel)?;
     let packages = packages(arguments)?;
+    let from_spack = packages.iter().filter(|package| package.is_from_spack()).count();
+    if from_spack > 0 {
+        printer.warn(format_args!(
+            "{} made by Spack: pushed as images only, which `spack install` does not see",
+            count(from_spack as u64, "prefix"),
+        ));
+    }
     let store = store(printer);
     if arguments.dry_run {
         return dry_run(arguments, &packages, &store, &options, printer);
@@ -42,7 +49,8 @@ pub(crate) fn run(
         total: packages.len(),
         done: std::sync::atomic::AtomicUsize::new(0),
     };
-    let summary = push(&mirror, &packages, &store, &options, &|event: Event<'_>| live.take(&event))?;
+    let summary =
+        push(&mirror, &packages, &store, &options, &|event: Event<'_>| live.take(&event))?;
     finish(arguments, &summary, printer)
 }
 
@@ -53,7 +61,9 @@ fn options(arguments: &cli::Push, cancel: &Cancel) -> anyhow::Result<PushOptions
     let mtime = match format.mtime.as_str() {
         "source-date-epoch" => {
             let text = std::env::var("SOURCE_DATE_EPOCH").map_err(|_| {
-                UsageError("`--mtime source-date-epoch` needs the variable SOURCE_DATE_EPOCH".into())
+                UsageError(
+                    "`--mtime source-date-epoch` needs the variable SOURCE_DATE_EPOCH".into(),
+                )
             })?;
             text.trim().parse().map_err(|_| {
                 UsageError(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds"))
@@ -132,8 +142,10 @@ impl Live<'_> {
             }),
             Event::Waiting { waiting } => self.progress.aside(|| {
                 let holder = waiting.holder.as_ref();
-                let holder = holder.map_or_else(String::new, |holder| format!(", locked by {holder}"));
-                self.printer.say(format_args!("Waiting for `{}`{holder}", waiting.mirror.display()));
+                let holder =
+                    holder.map_or_else(String::new, |holder| format!(", locked by {holder}"));
+                self.printer
+                    .say(format_args!("Waiting for `{}`{holder}", waiting.mirror.display()));
             }),
             _ => {}
         }
@@ -159,7 +171,9 @@ impl Live<'_> {
                         duration(pushed.took),
                     )),
                     Err(Error::Cancelled) => {}
-                    Err(_) => self.printer.say(format_args!("[{done}/{}] Failed {package}", self.total)),
+                    Err(_) => {
+                        self.printer.say(format_args!("[{done}/{}] Failed {package}", self.total))
+                    }
                 }
             }
         });
@@ -205,7 +219,8 @@ fn finish(
 ) -> anyhow::Result<ExitStatus> {
     let new: Vec<_> = summary.pushed().filter(|(_, pushed)| !pushed.was_there).collect();
     let there = summary.pushed().count() - new.len();
-    let failed: Vec<_> = summary.failed().filter(|(_, error)| !matches!(error, Error::Cancelled)).collect();
+    let failed: Vec<_> =
+        summary.failed().filter(|(_, error)| !matches!(error, Error::Cancelled)).collect();
     let left = summary.failed().count() - failed.len();
     let mirror = arguments.mirror.display();
     let sum = |what: fn(&Pushed) -> u64| new.iter().map(|(_, pushed)| what(pushed)).sum::<u64>();
@@ -224,11 +239,13 @@ fn finish(
             bytes(sum(|pushed| pushed.uncompressed_size)),
         ));
     }
+    let labels = summary.pushed().map(|(package, pushed)| package.label_with(&pushed.hash));
+    let width = labels.map(|label| label.chars().count()).max().unwrap_or(0);
     let lines = summary.pushed().map(|(package, pushed)| {
         let sign = if pushed.was_there { '=' } else { '+' };
         let label = package.label_with(&pushed.hash);
         let image = reference(&arguments.mirror, &pushed.tag);
-        format!(" {sign} {label}  {:>10}  {image}", bytes(pushed.size))
+        format!(" {sign} {label:width$}  {:>10}  {DIM}{image}{DIM:#}", bytes(pushed.size))
     });
     printer.say_list(lines);
     if arguments.refs && !printer.is_json() {
@@ -294,14 +311,18 @@ fn dry_run(
     let new: Vec<_> = planned.iter().filter(|planned| !planned.is_there).collect();
     if new.is_empty() {
         printer.say(format_args!(
-            "Found {0} of {0} already there in `{1}`, nothing to push", planned.len(), path.display(),
+            "Found {0} of {0} already there in `{1}`, nothing to push",
+            planned.len(),
+            path.display(),
         ));
         return Ok(ExitStatus::Success);
     }
     let total = new.iter().map(|planned| planned.contents.file_bytes).sum();
     printer.say(format_args!(
         "Would push {} to `{}` ({} before compression)",
-        count(new.len() as u64, "prefix"), path.display(), bytes(total),
+        count(new.len() as u64, "prefix"),
+        path.display(),
+        bytes(total),
     ));
     printer.say_list(planned.iter().map(|planned| {
         let sign = if planned.is_there { '=' } else { '+' };
@@ -310,12 +331,17 @@ fn dry_run(
             None => planned.package.label(),
         };
         let contents = &planned.contents;
-        format!(" {sign} {label}  {}, {}", count(contents.files, "file"), bytes(contents.file_bytes))
+        format!(
+            " {sign} {label}  {}, {}",
+            count(contents.files, "file"),
+            bytes(contents.file_bytes)
+        )
     }));
     Ok(ExitStatus::Success)
 }
 
 fn is_empty(path: &Path) -> anyhow::Result<bool> {
-    let mut entries = std::fs::read_dir(path).with_context(|| anyhow!("could not list `{}`", path.display()))?;
+    let mut entries =
+        std::fs::read_dir(path).with_context(|| anyhow!("could not list `{}`", path.display()))?;
     Ok(entries.next().is_none())
 }

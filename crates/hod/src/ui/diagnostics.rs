@@ -50,9 +50,9 @@ pub(crate) fn lines(error: &(dyn StdError + 'static)) -> Vec<String> {
 }
 
 /// The error and what caused it, down to the system's own words.
-pub(crate) fn causes(
-    error: &(dyn StdError + 'static),
-) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+pub(crate) fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
@@ -96,7 +96,9 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
 
 fn cache(error: &Error) -> Option<String> {
     match error {
-        Error::NotFound { similar: Some(similar), .. } => Some(format!("did you mean `{similar}`?")),
+        Error::NotFound { similar: Some(similar), .. } => {
+            Some(format!("did you mean `{similar}`?"))
+        }
         Error::NotFound { mirror, packages: 1.., .. } => {
             Some(format!("`hod list -m {}` shows what is there", mirror.display()))
         }
@@ -164,9 +166,10 @@ fn mirror(error: &hod_mirror::Error) -> Option<String> {
 
 fn system(error: &io::Error) -> Option<String> {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("free some space and run the same command again; nothing half-written is left".to_owned())
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "free some space and run the same command again; nothing half-written is left"
+                .to_owned(),
+        ),
         io::ErrorKind::PermissionDenied => {
             Some("run it as a user who may do this, or change the permissions".to_owned())
         }

@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::cli::{ColorChoice, Global};
 
 /// What colours mean. Nothing depends on them.
-pub(crate) const SUCCESS: Style = AnsiColor::Green.on_default();
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
 pub(crate) const HINT: Style = AnsiColor::Cyan.on_default();
@@ -45,10 +44,6 @@ impl Printer {
 
     pub(crate) fn is_json(&self) -> bool {
         self.json
-    }
-
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet
     }
 
     /// Whether something may move on the terminal.

@@ -27,7 +27,13 @@ impl Progress {
     }
 
     /// `package` has come to `bytes`, of `total` where that is known.
-    pub(crate) fn advance(&self, package: &str, verb: &'static str, bytes: u64, total: Option<u64>) {
+    pub(crate) fn advance(
+        &self,
+        package: &str,
+        verb: &'static str,
+        bytes: u64,
+        total: Option<u64>,
+    ) {
         let Some(region) = &self.region else { return };
         let mut rows = self.rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(row) = rows.get(package) {
@@ -41,8 +47,9 @@ impl Progress {
             Some(total) => ProgressBar::new(total).with_style(style(
                 "  {msg}  {bar:24.cyan/dim} {binary_bytes}/{binary_total_bytes}",
             )),
-            None => ProgressBar::no_length()
-                .with_style(style("  {spinner:.cyan} {msg}  {binary_bytes}  {binary_bytes_per_sec}")),
+            None => ProgressBar::no_length().with_style(style(
+                "  {spinner:.cyan} {msg}  {binary_bytes}  {binary_bytes_per_sec}",
+            )),
         });
         row.set_message(format!("{package}  {verb}"));
         row.set_position(bytes);
@@ -51,7 +58,8 @@ impl Progress {
 
     /// `package` is done; its row goes.
     pub(crate) fn end(&self, package: &str) {
-        let row = self.rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(package);
+        let row =
+            self.rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(package);
         if let Some(row) = row {
             row.finish_and_clear();
         }
@@ -67,7 +75,5 @@ impl Progress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("a fixed template")
-        .progress_chars("━╾─")
+    ProgressStyle::with_template(template).expect("a fixed template").progress_chars("━╾─")
 }
