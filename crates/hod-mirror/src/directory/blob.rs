@@ -7,7 +7,7 @@ use std::path::Path;
 use fs_err::{self as fs, File};
 use hod_archive::Digest;
 
-use super::durable::{self, Temporary};
+use super::durable::Temporary;
 use super::{DirectoryMirror, fault};
 use crate::error::{Error, Written};
 
@@ -53,7 +53,11 @@ impl BlobWriter {
         self.written
     }
 
-    /// Gives the blob its name. The digest is the caller's word, who has hashed the stream on its
+    /// Gives the blob its name, when its content is on disk. The name itself is on disk when it
+    /// is first needed, which is before anything is published: one wait for all blobs of a push
+    /// instead of one for each.
+    ///
+    /// The digest is the caller's word, who has hashed the stream on its
     /// way here; the length is checked.
     pub fn complete_as(self, digest: Digest, size: u64) -> Result<Stored, Error> {
         if self.written != size {
@@ -68,7 +72,6 @@ impl BlobWriter {
         temporary
             .rename_to(&mirror.blob_path(&digest))
             .map_err(mirror.write_error(Written::Blob(digest)))?;
-        fault::step();
         Ok(stored)
     }
 
@@ -196,7 +199,7 @@ impl DirectoryMirror {
         }
         fs::hard_link(source.path(), &target)?;
         fault::step();
-        durable::sync_directory(&self.blob_directory())
+        Ok(())
     }
 
     fn copy_from(&self, source: &mut File, digest: Digest, size: u64) -> Result<Linked, Error> {

@@ -41,7 +41,7 @@ impl DirectoryMirror {
         cancel: &Cancel,
         on_progress: &(dyn Fn(CheckProgress) + Sync),
     ) -> Result<CheckReport, Error> {
-        let mut report = CheckReport::default();
+        let mut report = CheckReport { are_orphans_known: true, ..CheckReport::default() };
         let present = self.list_blobs(&mut report)?;
         let run = Run {
             mirror: self,
@@ -57,7 +57,8 @@ impl DirectoryMirror {
         let roots = match self.read_index() {
             Ok(index) => run.read_roots(&index, &mut report),
             Err(error) => {
-                report.find_unless_cancelled(self.index_path(), error)?;
+                report.find(self.index_path(), Problem::from_error(&error), &Tags::new());
+                report.are_orphans_known = false;
                 Vec::new()
             }
         };
@@ -140,9 +141,11 @@ impl Run<'_> {
                 Ok(descriptor) => descriptor,
                 Err(_) if index.is_foreign(position) => {
                     report.unchecked += 1;
+                    report.are_orphans_known = false;
                     continue;
                 }
                 Err(error) => {
+                    report.are_orphans_known = false;
                     let reason = format!("entry {position}: {error}");
                     let tags = index.ref_name(position).into_iter().collect();
                     report.find(path.clone(), Problem::Unparsable { reason }, &tags);
@@ -212,11 +215,11 @@ impl Run<'_> {
             report.find(path.clone(), problem.clone(), tags);
         }
         for claim in &wanted.layers {
-            for problem in claim.compare(&facts) {
+            if let Some(problem) = claim.compare(&facts) {
                 report.find(path.clone(), problem, &claim.tags);
             }
         }
-        if named.is_none() {
+        if named.is_none() && report.are_orphans_known {
             report.find(path, Problem::Orphan { size: facts.size }, &Tags::new());
         }
     }

@@ -48,14 +48,15 @@ impl Temporary {
         }
     }
 
-    /// Brings the content to disk, gives it its name, and brings the name to disk.
+    /// Brings the content to disk and gives it its name. The name is on disk after
+    /// [`sync_directory`].
     pub(super) fn rename_to(mut self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fault::step();
         fs::rename(self.file.path(), target)?;
         self.is_renamed = true;
         fault::step();
-        target.parent().map_or(Ok(()), sync_directory)
+        Ok(())
     }
 }
 

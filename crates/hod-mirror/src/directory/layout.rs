@@ -115,7 +115,11 @@ fn examine(root: &Path) -> Result<State, Error> {
     for entry in fs::read_dir(root).map_err(|source| Error::Read { path: path(), source })? {
         names.push(entry.map_err(|source| Error::Read { path: path(), source })?.file_name());
     }
-    // Another process may be about to write `hod.json`; `.hod` alone is what it has by then. And
+    // Another process may have written it while the names were being read.
+    if marker.exists() {
+        return examine(root);
+    }
+    // Or it may be about to; `.hod` alone is what it has by then. And
     // a fresh file system is empty in spite of its `lost+found`.
     names.retain(|name| name != ".hod" && name != "lost+found");
     names.sort();
@@ -128,10 +132,6 @@ fn examine(root: &Path) -> Result<State, Error> {
     } else if let Some(first) = names.first() {
         State::Other(Found::Files { count: names.len(), first: PathBuf::from(first) })
     } else {
-        // The marker may have been written while the names were being read.
-        if marker.exists() {
-            return examine(root);
-        }
         State::Other(Found::Empty)
     })
 }

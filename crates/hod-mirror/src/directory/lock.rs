@@ -1,7 +1,7 @@
 //! One writer of the index at a time (`docs/decisions/0003-directory-mirror-locks.md`).
 
 use std::fmt;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::durable::Temporary;
 use super::fault;
 use crate::error::{Error, Written};
 
@@ -157,7 +158,7 @@ pub(super) fn acquire(root: &Path, method: Method, patience: &Patience<'_>) -> R
                 Flock::Held => None,
                 Flock::Taken(file) => Some(Lock::Flock(file)),
             },
-            Method::OwnerFile => try_owner_file(&owner_path(root)).map_err(fail)?,
+            Method::OwnerFile => try_owner_file(root).map_err(fail)?,
         };
         if let Some(lock) = attempt {
             fault::step();
@@ -222,24 +223,33 @@ fn try_flock(path: &Path) -> io::Result<Flock> {
     Ok(Flock::Taken(file))
 }
 
-fn try_owner_file(path: &Path) -> io::Result<Option<Lock>> {
-    let content = serde_json::to_vec(&LockHolder::me())?;
-    match File::create_new(path) {
-        Ok(mut file) => {
-            file.write_all(&content)?;
-            return Ok(Some(Lock::OwnerFile { path: path.to_owned(), content }));
+fn try_owner_file(root: &Path) -> io::Result<Option<Lock>> {
+    let path = owner_path(root);
+    match fs::read(&path) {
+        Ok(found) => {
+            if serde_json::from_slice(&found).is_ok_and(|holder: LockHolder| holder.is_dead()) {
+                put_aside(&path, &found);
+            }
+            return Ok(None);
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut found = Vec::new();
-    let read = File::open(path).and_then(|mut file| file.read_to_end(&mut found));
-    let is_stale = read.is_ok()
-        && serde_json::from_slice(&found).is_ok_and(|holder: LockHolder| holder.is_dead());
-    if is_stale {
-        put_aside(path, &found);
+    let content = serde_json::to_vec(&LockHolder::me())?;
+    // By a link, so that whoever dies at this moment has already said who it was.
+    let mut temporary = Temporary::create(&root.join(".hod/tmp"))?;
+    temporary.file.write_all(&content)?;
+    let created = match fs::hard_link(temporary.file.path(), &path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            File::create_new(&path).and_then(|mut file| file.write_all(&content))
+        }
+        created => created,
+    };
+    match created {
+        Ok(()) => Ok(Some(Lock::OwnerFile { path, content })),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(None)
 }
 
 /// Takes a stale owner file out of the way. Moved before it is removed, because another process
@@ -337,5 +347,16 @@ mod tests {
         let impatient = Patience { give_up_after: Duration::ZERO, ..Patience::default() };
         let error = acquire(place.path(), Method::OwnerFile, &impatient).unwrap_err();
         assert!(error.to_string().contains("by process 16777216 on elsewhere"), "{error}");
+    }
+
+    #[test]
+    fn an_owner_file_that_is_not_the_one_judged_goes_back() {
+        let place = place();
+        let owner = owner_path(place.path());
+        fs::write(&owner, "a live process").unwrap();
+        put_aside(&owner, b"a dead process");
+        assert_eq!(fs::read(&owner).unwrap(), b"a live process");
+        put_aside(&owner, b"a live process");
+        assert_eq!(fs::read_dir(place.path().join(".hod")).unwrap().count(), 0);
     }
 }

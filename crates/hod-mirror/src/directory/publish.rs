@@ -42,8 +42,8 @@ impl DirectoryMirror {
         if tagged.is_empty() {
             return Ok(());
         }
-        // Another process may have renamed a blob of ours into place a moment ago and not yet
-        // have brought the name to disk.
+        // The names of blobs, ours and those other processes have just put there, go to disk
+        // before the one that leads to them.
         durable::sync_directory(&self.blob_directory())
             .map_err(self.write_error(Written::Index))?;
         fault::step();
@@ -75,6 +75,7 @@ impl DirectoryMirror {
             if lock.is_still_held() && self.read_index()?.bytes() == before.bytes() {
                 return temporary
                     .rename_to(&self.index_path())
+                    .and_then(|()| durable::sync_directory(&self.path().join("oci")))
                     .map_err(self.write_error(Written::Index));
             }
         }

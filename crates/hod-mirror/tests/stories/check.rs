@@ -157,6 +157,26 @@ fn a_manifest_of_garbage_is_damage(#[case] bytes: &str) {
     assert_eq!(damaged[0].tags, ["a"]);
 }
 
+/// Otherwise whoever prunes would throw away the layers of a damaged manifest (Spack's does).
+#[rstest]
+#[case::of_a_manifest(true)]
+#[case::of_the_index(false)]
+fn what_something_unreadable_may_name_is_not_called_orphaned(#[case] is_manifest: bool) {
+    let place = tempfile::tempdir().unwrap();
+    let mirror = DirectoryMirror::ensure(place.path()).unwrap();
+    let image = publish(&mirror, "a");
+    mirror.put_blob(b"orphan").unwrap();
+    assert_eq!(check(&mirror).orphaned().count(), 1);
+    if is_manifest {
+        flip(&mirror, image.manifest.digest());
+    } else {
+        edit_index(&mirror, |_| "garbage".to_owned());
+    }
+    let report = check(&mirror);
+    assert!(!report.are_orphans_known);
+    assert_eq!((report.damaged().count(), report.orphaned().count()), (1, 0));
+}
+
 #[test]
 fn a_layer_its_codec_cannot_decode_is_damage() {
     let place = tempfile::tempdir().unwrap();

@@ -140,6 +140,8 @@ fn a_dropped_writer_leaves_nothing_and_a_wrong_length_is_no_blob() {
 
     let mut writer = mirror.blob_writer().unwrap();
     writer.write_all(b"short").unwrap();
+    writer.flush().unwrap();
+    assert_eq!(writer.written(), 5);
     let error = writer.complete_as(Digest::of(b"shorter"), 7).unwrap_err();
     assert!(matches!(error, Error::SizeMismatch { expected: 7, found: 5, .. }));
 

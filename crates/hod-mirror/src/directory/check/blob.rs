@@ -50,7 +50,7 @@ pub(super) fn examine(
 fn examine_one(run: &Run<'_>, digest: &Digest, codec: Option<Codec>) -> Result<Facts, Problem> {
     let open = || run.mirror.open_blob(digest).map_err(|error| Problem::from_error(&error));
     let unreadable = |error: io::Error| Problem::Unreadable { reason: error.to_string() };
-    let mut undecodable = None;
+    let (mut undecodable, mut counted) = (None, 0);
     if let Some(codec) = codec {
         let mut source = Observed::new(open()?, run);
         match layer_digests(codec, &mut source) {
@@ -60,12 +60,14 @@ fn examine_one(run: &Run<'_>, digest: &Digest, codec: Option<Codec>) -> Result<F
                 return Ok(Facts { digest, size, stream, problem: None });
             }
             Err(error) if source.has_failed => return Err(unreadable(error)),
-            Err(error) => undecodable = Some(Problem::Undecodable { reason: error.to_string() }),
+            Err(error) => {
+                undecodable = Some(Problem::Undecodable { reason: error.to_string() });
+                counted = source.read;
+            }
         }
     }
     let mut hashed = DigestWriter::new(io::sink());
-    let mut source = Observed::new(open()?, run);
-    source.is_second = undecodable.is_some();
+    let mut source = Observed { counted, ..Observed::new(open()?, run) };
     io::copy(&mut source, &mut hashed).map_err(unreadable)?;
     run.advance(1, 0);
     let (_, digest, size) = hashed.complete();
@@ -78,12 +80,14 @@ struct Observed<'a> {
     file: File,
     run: &'a Run<'a>,
     has_failed: bool,
-    is_second: bool,
+    read: u64,
+    /// So much was read and counted in a first attempt.
+    counted: u64,
 }
 
 impl<'a> Observed<'a> {
     fn new(file: File, run: &'a Run<'a>) -> Self {
-        Self { file, run, has_failed: false, is_second: false }
+        Self { file, run, has_failed: false, read: 0, counted: 0 }
     }
 }
 
@@ -95,8 +99,11 @@ impl Read for Observed<'_> {
         }
         let read = self.file.read(buf);
         match &read {
-            Ok(read) if !self.is_second => self.run.advance(0, *read as u64),
-            Ok(_) => {}
+            Ok(read) => {
+                let before = self.read.max(self.counted);
+                self.read += *read as u64;
+                self.run.advance(0, self.read.saturating_sub(before));
+            }
             Err(error) => self.has_failed = error.kind() != io::ErrorKind::Interrupted,
         }
         read

@@ -27,7 +27,9 @@ pub(super) struct Graph {
     configs: BTreeMap<Digest, ConfigFacts>,
     /// What the documents are as blobs; they need not be read again.
     pub(super) read: BTreeMap<Digest, Result<Facts, Problem>>,
-    unchecked: u64,
+    pub(super) unchecked: u64,
+    /// Whether all that may name blobs was understood.
+    pub(super) is_complete: bool,
 }
 
 enum Node {
@@ -62,23 +64,25 @@ pub(super) struct LayerClaim {
 }
 
 impl LayerClaim {
-    pub(super) fn compare(&self, facts: &Facts) -> Vec<Problem> {
-        let Some((codec, found, found_size)) = facts.stream else { return Vec::new() };
-        let mut problems = Vec::new();
-        if codec == self.codec && found != self.diff_id {
-            problems.push(Problem::WrongDiffId { expected: self.diff_id, found });
-        } else if let Some(expected) = self.uncompressed_size.filter(|size| *size != found_size) {
-            problems.push(Problem::WrongUncompressedSize { expected, found: found_size });
+    pub(super) fn compare(&self, facts: &Facts) -> Option<Problem> {
+        match facts.stream {
+            Some((codec, found, _)) if codec == self.codec && found != self.diff_id => {
+                Some(Problem::WrongDiffId { expected: self.diff_id, found })
+            }
+            Some((codec, _, found)) if codec == self.codec => self
+                .uncompressed_size
+                .filter(|expected| *expected != found)
+                .map(|expected| Problem::WrongUncompressedSize { expected, found }),
+            _ => None,
         }
-        problems
     }
 }
 
 /// Reads all manifests, level by level, and then their configs.
 pub(super) fn read(run: &Run<'_>, roots: &[Root]) -> Result<Graph, Error> {
-    let mut graph = Graph::default();
+    let mut graph = Graph { is_complete: true, ..Graph::default() };
     let mut level: Vec<Descriptor> = roots.iter().map(|root| root.descriptor.clone()).collect();
-    for _ in 0..NESTING_LIMIT {
+    for depth in 0..=NESTING_LIMIT {
         level.retain(|descriptor| is_node(&descriptor.media_type));
         level.sort_by_key(|descriptor| descriptor.digest);
         level.dedup_by_key(|descriptor| descriptor.digest);
@@ -86,11 +90,18 @@ pub(super) fn read(run: &Run<'_>, roots: &[Root]) -> Result<Graph, Error> {
         if level.is_empty() {
             break;
         }
+        if depth == NESTING_LIMIT {
+            graph.is_complete = false;
+            break;
+        }
         let read =
             parallel::map(&level, run.jobs, run.cancel, |descriptor| read_node(run, descriptor))?;
         let mut next = Vec::new();
         for (descriptor, DocumentRead { blob, view, is_foreign }) in level.iter().zip(read) {
             graph.unchecked += u64::from(is_foreign);
+            // Of an image copied sparsely, the other platforms are absent with all they name.
+            let is_sparse = depth > 0 && matches!(blob, Err(Problem::Missing { .. }));
+            graph.is_complete &= view.is_some() || is_sparse;
             graph.read.insert(descriptor.digest, blob);
             if let Some(node) = view {
                 if let Node::Index { children } = &node {
@@ -101,8 +112,9 @@ pub(super) fn read(run: &Run<'_>, roots: &[Root]) -> Result<Graph, Error> {
         }
         level = next;
     }
-    graph.unchecked +=
-        roots.iter().filter(|root| !is_node(&root.descriptor.media_type)).count() as u64;
+    let unknown = roots.iter().filter(|root| !is_node(&root.descriptor.media_type)).count();
+    graph.unchecked += unknown as u64;
+    graph.is_complete &= unknown == 0;
     graph.read_configs(run)?;
     Ok(graph)
 }
@@ -110,10 +122,6 @@ pub(super) fn read(run: &Run<'_>, roots: &[Root]) -> Result<Graph, Error> {
 impl Graph {
     pub(super) fn manifest_count(&self) -> u64 {
         self.nodes.values().filter(|node| matches!(node, Node::Manifest { .. })).count() as u64
-    }
-
-    pub(super) fn unchecked(&self) -> u64 {
-        self.unchecked
     }
 
     /// Follows every root and collects what is said of each blob on the way.

@@ -38,6 +38,9 @@ pub struct CheckReport {
     /// Things of other tools that could not be checked: entries with other digest algorithms,
     /// content that may lawfully be absent.
     pub unchecked: u64,
+    /// Whether everything that may name blobs was understood. Otherwise none is called orphaned:
+    /// what an unreadable manifest names must not be taken for waste.
+    pub are_orphans_known: bool,
     /// Everything found, by path.
     pub findings: Vec<Finding>,
 }
@@ -178,25 +181,11 @@ impl CheckReport {
         self.findings.push(Finding { path, problem, tags: tags.iter().cloned().collect() });
     }
 
-    /// An index that cannot be read is damage; what stops the check is not.
-    pub(super) fn find_unless_cancelled(
-        &mut self,
-        path: PathBuf,
-        error: Error,
-    ) -> Result<(), Error> {
-        let problem = match error {
-            Error::MissingFile { .. } => Problem::Missing { role: Role::Index },
-            Error::Cancelled => return Err(error),
-            other => Problem::from_error(&other),
-        };
-        self.find(path, problem, &Tags::new());
-        Ok(())
-    }
-
     pub(super) fn count(&mut self, graph: &Graph, entries: usize) {
         self.entries = entries as u64 + self.unchecked;
         self.manifests = graph.manifest_count();
-        self.unchecked += graph.unchecked();
+        self.unchecked += graph.unchecked;
+        self.are_orphans_known &= graph.is_complete;
     }
 }
 
@@ -243,6 +232,7 @@ impl Problem {
     /// The finding an error of a read amounts to.
     pub(super) fn from_error(error: &Error) -> Self {
         match error {
+            Error::MissingFile { .. } => Self::Missing { role: Role::Index },
             Error::MissingBlob { .. } => Self::Missing { role: Role::Other },
             Error::SizeMismatch { expected, found, .. } => {
                 Self::WrongSize { expected: *expected, found: *found }
@@ -311,4 +301,77 @@ pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::missing(
+        Problem::Missing { role: Role::Layer },
+        "is missing, a layer", Some("layer"), None
+    )]
+    #[case::size(
+        Problem::WrongSize { expected: 3, found: 2 },
+        "should have 3 bytes, found 2", Some("3"), Some("2")
+    )]
+    #[case::stream(
+        Problem::WrongUncompressedSize { expected: 3, found: 2 },
+        "should unpack to 3 bytes, found 2", Some("3"), Some("2")
+    )]
+    #[case::diff_ids(
+        Problem::WrongDiffIdCount { expected: 2, found: 1 },
+        "should have 2 diff ids, found 1", Some("2"), Some("1")
+    )]
+    #[case::codec(
+        Problem::Undecodable { reason: "corrupt".to_owned() },
+        "cannot be decoded: corrupt", None, Some("corrupt")
+    )]
+    #[case::json(
+        Problem::Unparsable { reason: "garbage".to_owned() },
+        "cannot be understood: garbage", None, Some("garbage")
+    )]
+    #[case::input(
+        Problem::Unreadable { reason: "denied".to_owned() },
+        "cannot be read: denied", None, Some("denied")
+    )]
+    #[case::tag(
+        Problem::BadTag { found: "a b".to_owned() },
+        "has the malformed tag `a b`", None, Some("a b")
+    )]
+    #[case::tags(
+        Problem::DuplicateTag { found: "a".to_owned() },
+        "has the tag `a` twice", None, Some("a")
+    )]
+    #[case::orphan(Problem::Orphan { size: 7 }, "is named by nothing (7 bytes)", None, Some("7"))]
+    #[case::temporary(
+        Problem::StaleTemporary { size: 7 },
+        "was left by a process that is gone (7 bytes)", None, Some("7")
+    )]
+    #[case::stray(Problem::StrayFile { size: 7 }, "is no blob (7 bytes)", None, Some("7"))]
+    fn a_problem_is_a_sentence_and_data(
+        #[case] problem: Problem,
+        #[case] sentence: &str,
+        #[case] expected: Option<&str>,
+        #[case] found: Option<&str>,
+    ) {
+        assert_eq!(problem.to_string(), sentence);
+        assert_eq!(problem.expected().as_deref(), expected);
+        assert_eq!(problem.found().as_deref(), found);
+    }
+
+    #[test]
+    fn digests_are_compared_whole() {
+        let (expected, found) = (Digest::of(b"a"), Digest::of(b"b"));
+        let blob = Problem::WrongDigest { expected, found };
+        let stream = Problem::WrongDiffId { expected: DiffId(expected), found: DiffId(found) };
+        for problem in [blob, stream] {
+            assert_eq!(problem.expected(), Some(expected.to_string()));
+            assert_eq!(problem.found(), Some(found.to_string()));
+            assert!(problem.to_string().ends_with(&format!("{expected}, found {found}")));
+        }
+    }
 }
