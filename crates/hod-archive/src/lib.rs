@@ -4,8 +4,12 @@ mod cancel;
 mod compression;
 mod decode;
 mod digest;
+mod tar;
+mod unpack;
 
 pub use cancel::Cancel;
 pub use compression::Codec;
-pub use decode::{LayerDigests, decoder, layer_digests};
+pub use decode::{DecodeError, LayerDigests, decoder, layer_digests};
 pub use digest::{DiffId, Digest, DigestWriter, ParseDigestError};
+pub use tar::{Member, MemberKind, TarError, TarReader};
+pub use unpack::{Limits, UnpackError, UnpackOptions, Unpacked, unpack};
