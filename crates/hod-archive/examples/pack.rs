@@ -1,5 +1,7 @@
 //! Packs a directory into a layer blob: `cargo run --example pack -- PREFIX BLOB [LEVEL] [CODEC]`.
 
+#![expect(clippy::print_stdout, reason = "an example shows its result")]
+
 use std::io::BufWriter;
 use std::path::Path;
 

@@ -1,16 +1,23 @@
 //! A layer blob becomes its tar stream again.
 
+mod chunk;
+mod gzip;
+mod pipeline;
+mod source;
+
+pub(crate) use chunk::Slice;
+pub(crate) use pipeline::{Chunks, Pipeline};
+
 use std::io::{self, BufRead, Read};
+use std::thread;
 
-use flate2::bufread::MultiGzDecoder;
-
-use crate::{Codec, DiffId, Digest, DigestWriter};
+use crate::{Cancel, Codec, DiffId, Digest};
 
 /// Reads the tar stream inside a blob of `codec`. Concatenated gzip members and zstd frames are
-/// read as one stream.
+/// read as one stream; zeros after the last gzip member are padding.
 pub fn decoder<'a>(codec: Codec, source: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match codec {
-        Codec::Gzip => Box::new(MultiGzDecoder::new(source)),
+        Codec::Gzip => Box::new(gzip::Members::new(source)),
         Codec::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
         Codec::None => Box::new(source),
     })
@@ -29,30 +36,75 @@ pub struct LayerDigests {
     pub uncompressed_size: u64,
 }
 
-/// Reads a whole layer blob and derives both digests and sizes. A truncated or corrupt stream is
-/// an error of kind `InvalidData` or `UnexpectedEof`.
+/// Reads a whole layer blob and derives both digests and sizes, on all cores where the blob's
+/// members allow it. A truncated or corrupt stream is an error of kind `InvalidData` or
+/// `UnexpectedEof`.
 pub fn layer_digests(codec: Codec, source: impl Read) -> io::Result<LayerDigests> {
-    let mut tee = Tee { source, seen: DigestWriter::new(io::sink()) };
-    let mut tar = DigestWriter::new(io::sink());
-    {
-        let buffered = io::BufReader::with_capacity(256 << 10, &mut tee);
-        io::copy(&mut decoder(codec, buffered)?, &mut tar)?;
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let pipeline =
+        Pipeline { codec, jobs, cancel: Cancel::default(), most_bytes: None, progress: None };
+    let (drained, digests) = pipeline.run(source, |chunks| {
+        while chunks.advance()? {
+            let _ = chunks.take(u64::MAX);
+        }
+        Ok(())
+    });
+    match drained {
+        Ok(()) => Ok(digests),
+        Err(DecodeError::Read(error)) => Err(error),
+        Err(error) => Err(io::Error::new(error.io_kind(), error)),
     }
-    io::copy(&mut tee, &mut io::sink())?;
-    let (_, digest, size) = tee.seen.complete();
-    let (_, diff_id, uncompressed_size) = tar.complete();
-    Ok(LayerDigests { digest, size, diff_id: DiffId(diff_id), uncompressed_size })
 }
 
-struct Tee<R> {
-    source: R,
-    seen: DigestWriter<io::Sink>,
+/// Why a blob does not yield its tar stream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The source of the blob failed.
+    #[error("reading the blob failed")]
+    Read(#[source] io::Error),
+    /// The blob ends in the middle.
+    #[error("the {codec} blob is cut short after {size} bytes")]
+    Truncated {
+        /// How the blob is packed.
+        codec: Codec,
+        /// Bytes that were there.
+        size: u64,
+    },
+    /// A checksum or the encoding is wrong.
+    #[error("the {codec} blob is damaged, in what begins at byte {offset}")]
+    Damaged {
+        /// How the blob is packed.
+        codec: Codec,
+        /// Where the damaged member begins.
+        offset: u64,
+        /// What the decoder says, where it says anything.
+        source: Option<io::Error>,
+    },
+    /// Something follows the last gzip member that is no padding.
+    #[error("bytes after the last gzip member are neither a member nor padding (before {size})")]
+    Garbage {
+        /// Bytes of the blob read when it was seen.
+        size: u64,
+    },
+    /// More bytes than the blob was said to have.
+    #[error("the blob is longer than the {expected} bytes it should have")]
+    TooLong {
+        /// The size it should have.
+        expected: u64,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
 }
 
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buf)?;
-        io::Write::write_all(&mut self.seen, &buf[..read])?;
-        Ok(read)
+impl DecodeError {
+    pub(crate) fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::Truncated { .. } => io::ErrorKind::UnexpectedEof,
+            Self::Cancelled => io::ErrorKind::Other,
+            _ => io::ErrorKind::InvalidData,
+        }
     }
 }

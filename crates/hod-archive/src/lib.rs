@@ -7,13 +7,16 @@ mod digest;
 mod encode;
 mod pack;
 mod tar;
+mod unpack;
 
 pub use cancel::Cancel;
 pub use compression::Codec;
-pub use decode::{LayerDigests, decoder, layer_digests};
+pub use decode::{DecodeError, LayerDigests, decoder, layer_digests};
 pub use digest::{DiffId, Digest, DigestWriter, ParseDigestError};
 pub use encode::{Encoders, Encoding, EncodingError, Level, Members};
 pub use pack::{
     BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, PackOptions, Packed,
     TreeFacts, pack, survey,
 };
+pub use tar::{Member, MemberKind, TarError, TarReader};
+pub use unpack::{Limits, UnpackError, UnpackOptions, Unpacked, unpack};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hod_mirror::DirectoryMirror;
+
 /// Why a verb did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,7 +14,7 @@ pub enum Error {
         /// As it was given.
         path: PathBuf,
         /// Why.
-        source: crate::PackageError,
+        source: Box<crate::PackageError>,
     },
     /// A package could not be packed.
     #[error("could not pack `{package}`")]
@@ -20,7 +22,7 @@ pub enum Error {
         /// The package.
         package: String,
         /// Why.
-        source: hod_archive::PackError,
+        source: Box<hod_archive::PackError>,
     },
     /// A mirror could not be read or written.
     #[error("could not use the mirror `{}`", mirror.display())]
@@ -28,7 +30,7 @@ pub enum Error {
         /// The mirror.
         mirror: PathBuf,
         /// Why.
-        source: hod_mirror::Error,
+        source: Box<hod_mirror::Error>,
     },
     /// The image of a package could not be described.
     #[error("could not describe `{package}`")]
@@ -36,7 +38,7 @@ pub enum Error {
         /// The package.
         package: String,
         /// Why.
-        source: hod_mirror::ParseError,
+        source: Box<hod_mirror::ParseError>,
     },
     /// Packages are complete in a mirror, but could not be given their names.
     #[error("could not publish in the mirror `{}`", mirror.display())]
@@ -112,9 +114,18 @@ pub enum Error {
         /// The package.
         package: String,
         /// Why.
-        source: hod_archive::UnpackError,
+        source: Box<hod_archive::UnpackError>,
     },
     /// The caller's `Cancel` was set.
     #[error("interrupted")]
     Cancelled,
+}
+
+impl Error {
+    pub(crate) fn mirror(mirror: &DirectoryMirror, source: hod_mirror::Error) -> Self {
+        match source {
+            hod_mirror::Error::Cancelled => Self::Cancelled,
+            source => Self::Mirror { mirror: mirror.path().to_owned(), source: Box::new(source) },
+        }
+    }
 }

@@ -114,7 +114,7 @@ impl Found {
 /// All packages of `mirror` that match, by name, version and hash. One that cannot be read is an
 /// error: a list that silently lacks something is worse than none.
 pub fn packages(mirror: &DirectoryMirror, query: Option<&Query>) -> Result<Vec<Found>, Error> {
-    let error = |source| Error::Mirror { mirror: mirror.path().to_owned(), source };
+    let error = |source| Error::mirror(mirror, source);
     let mut all = Vec::new();
     for entry in mirror.entries().map_err(error)? {
         all.extend(Found::read(mirror, entry).map_err(error)?);

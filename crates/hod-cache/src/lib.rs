@@ -5,15 +5,15 @@
 //! [`Event`]s, and what came of it is returned.
 //!
 //! ```no_run
-//! use hod_archive::{Cancel, Encoding};
-//! use hod_cache::{LocalStore, PushOptions, push};
+//! use hod_cache::{Event, LocalStore, PushOptions, push};
 //! use hod_mirror::DirectoryMirror;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mirror = DirectoryMirror::ensure("./cache")?;
 //! let store = LocalStore::open(LocalStore::default_path().as_deref())?;
 //! let prefixes = [hod_cache::Package::at("/opt/zlib-1.3.1")?];
-//! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &|_| {})?;
+//! let quiet = |_: Event<'_>| {};
+//! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &quiet)?;
 //! for outcome in &summary.outcomes {
 //!     println!("{} {:?}", outcome.package.name(), outcome.result);
 //! }

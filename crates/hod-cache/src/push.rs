@@ -175,9 +175,10 @@ pub fn push(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(package) = packages.get(index) else { return };
-                    let prepared = match options.cancel.is_cancelled() {
-                        true => Err(Error::Cancelled),
-                        false => lane.prepare(package),
+                    let prepared = if options.cancel.is_cancelled() {
+                        Err(Error::Cancelled)
+                    } else {
+                        lane.prepare(package)
                     };
                     if sender.send((index, prepared)).is_err() {
                         return;

@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use etcetera::BaseStrategy as _;
 use hod_archive::{DiffId, Digest, Encoding, Fingerprint, Packed};
 use hod_mirror::oci::PackageFacts;
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,6 @@ impl LocalStore {
         if let Some(directory) = std::env::var_os("HOD_CACHE_DIR").filter(|dir| !dir.is_empty()) {
             return Some(directory.into());
         }
-        use etcetera::BaseStrategy as _;
         let base = etcetera::choose_base_strategy().ok()?;
         Some(base.cache_dir().join("hod"))
     }

@@ -46,7 +46,7 @@ pub fn unpack(
 ) -> Result<Unpacked, Error> {
     let UnpackRequest { found, .. } = *request;
     let package = found.label();
-    let mirror_error = |source| Error::Mirror { mirror: mirror.path().to_owned(), source };
+    let mirror_error = |source| Error::mirror(mirror, source);
     let ([layer], [diff_id]) = (&found.manifest.layers[..], &found.config.rootfs.diff_ids[..])
     else {
         return Err(Error::ManyLayers { package, layers: found.manifest.layers.len() });
@@ -81,7 +81,7 @@ pub fn unpack(
     let contents =
         hod_archive::unpack(blob, codec, &to, &options).map_err(|source| match source {
             UnpackError::Cancelled => Error::Cancelled,
-            source => Error::Unpack { package: package.clone(), source },
+            source => Error::Unpack { package: package.clone(), source: Box::new(source) },
         })?;
     Ok(Unpacked { to, original_prefix, contents })
 }

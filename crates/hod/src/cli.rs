@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
+#[expect(clippy::struct_excessive_bools, reason = "flags are booleans")]
 pub(crate) struct Global {
     /// Say less: errors and asked-for data only
     #[arg(short, long, global = true)]
@@ -230,6 +231,7 @@ pub(crate) struct Unpack {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits (against archives made to do harm)")]
+#[expect(clippy::struct_field_names, reason = "the flags are named so")]
 pub(crate) struct UnpackLimits {
     /// Most bytes the archive may unpack to
     #[arg(long, value_name = "BYTES")]

@@ -75,7 +75,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn take(&mut self, output: Output) -> Result<(), PackError> {
         match output {
             Output::Directory(listing) => self.directory(&listing.path),
-            Output::Batch(batch) => self.batch(batch),
+            Output::Batch(batch) => self.batch(&batch),
         }
     }
 
@@ -105,18 +105,15 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         }
     }
 
-    fn batch(&mut self, batch: Batch) -> Result<(), PackError> {
-        let Batch { listing, bytes, .. } = &batch;
+    fn batch(&mut self, batch: &Batch) -> Result<(), PackError> {
+        let Batch { listing, bytes, .. } = batch;
         let (mut written, mut start) = (0, 0);
         let mut path = self.root.full_path(&listing.path);
         path.push(b'/');
         let directory = path.len();
-        let mut items = Vec::new();
-        let entries: Vec<_> = (0..batch.len()).map(|index| *batch.entry(index)).collect();
-        items.extend(entries.iter().zip(&batch.items));
-        for (entry, (end, item)) in items {
+        for (entry, (end, item)) in batch.entries().zip(&batch.items) {
             path.truncate(directory);
-            path.extend_from_slice(listing.name(entry));
+            path.extend_from_slice(listing.name(*entry));
             let name = self.root.relative(&path);
             match item {
                 Item::File { stat, mark } => {

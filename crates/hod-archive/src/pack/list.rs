@@ -50,13 +50,13 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn name(&self, entry: &Entry) -> &[u8] {
+    pub(super) fn name(&self, entry: Entry) -> &[u8] {
         let start = entry.start as usize;
         &self.names[start..start + usize::from(entry.length)]
     }
 
     /// The path of one of its entries, relative to the prefix.
-    pub(super) fn path_of(&self, entry: &Entry) -> Vec<u8> {
+    pub(super) fn path_of(&self, entry: Entry) -> Vec<u8> {
         join(&self.path, self.name(entry))
     }
 
@@ -146,9 +146,9 @@ pub(super) fn list(
     }
     if path.is_empty()
         && let Some(parent) = root.last_parent()
-        && !listing.directories.iter().any(|entry| listing.name(entry) == parent)
+        && !listing.directories.iter().any(|entry| listing.name(*entry) == parent)
     {
-        if listing.files.iter().any(|entry| listing.name(entry) == parent) {
+        if listing.files.iter().any(|entry| listing.name(*entry) == parent) {
             return Err(PackError::InTheWay { path: root.display(parent) });
         }
         listing.push(parent, EntryKind::Directory);

@@ -49,8 +49,8 @@ impl FileStat {
             links: stat.st_nlink.into(),
             mode: stat.st_mode.into(),
             size: stat.st_size as u64,
-            mtime: (stat.st_mtime.into(), stat.st_mtime_nsec as u64),
-            ctime: (stat.st_ctime.into(), stat.st_ctime_nsec as u64),
+            mtime: (stat.st_mtime.into(), stat.st_mtime_nsec),
+            ctime: (stat.st_ctime.into(), stat.st_ctime_nsec),
         }
     }
 
@@ -90,9 +90,9 @@ impl Batch {
         self.items.len()
     }
 
-    /// The listing's entry of the item at `index`.
-    pub(super) fn entry(&self, index: usize) -> &Entry {
-        &self.listing.files[self.from + index]
+    /// The listing's entries of the items.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.listing.files[self.from..].iter()
     }
 
     /// Memory it holds, as the schedule counts it.
@@ -203,7 +203,7 @@ impl<I: Inspect> Reader<'_, I> {
         let directory = path.len();
         for entry in &listing.files[from..to] {
             path.truncate(directory);
-            path.extend_from_slice(listing.name(entry));
+            path.extend_from_slice(listing.name(*entry));
             let item = match entry.kind {
                 EntryKind::Regular => self.file(&path, &mut bytes)?,
                 EntryKind::Symlink => self.symlink(&path, &mut bytes)?,

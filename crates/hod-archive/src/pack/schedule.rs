@@ -174,7 +174,7 @@ impl Schedule {
             state.insert(task.key.files(0), Slot::Ready(work));
         }
         if let Some(first) = listing.directories.first() {
-            let key = task.key.child(listing.name(first));
+            let key = task.key.child(listing.name(*first));
             state.insert(key, Slot::Children(Arc::clone(&listing), 0));
         }
         self.finish(state, task, Ok(Output::Directory(listing)));
@@ -248,7 +248,7 @@ impl Schedule {
                     let output = output?;
                     match &output {
                         Output::Directory(_) => {
-                            state.names_ahead = state.names_ahead.saturating_sub(1)
+                            state.names_ahead = state.names_ahead.saturating_sub(1);
                         }
                         Output::Batch(batch) => {
                             state.names_ahead = state.names_ahead.saturating_sub(batch.len());
@@ -325,9 +325,9 @@ impl State {
             }
             Slot::Ready(work @ Work::List { .. }) => Some(Task { key, work, urgent, reserved: 0 }),
             Slot::Children(listing, at) => {
-                let path = listing.path_of(&listing.directories[at]);
+                let path = listing.path_of(listing.directories[at]);
                 if let Some(next) = listing.directories.get(at + 1) {
-                    let next = listing.key.child(listing.name(next));
+                    let next = listing.key.child(listing.name(*next));
                     self.insert(next, Slot::Children(listing, at + 1));
                 }
                 Some(Task { key, work: Work::List { path }, urgent, reserved: 0 })

@@ -7,7 +7,6 @@ use hod_mirror::oci::{
 use hod_relocate::{Prefixes, RelocateList, Scanner};
 use hod_store::BuildInfo;
 
-use super::one::mirror_error;
 use crate::{Error, Package, package};
 use hod_mirror::DirectoryMirror;
 
@@ -180,9 +179,10 @@ pub(super) fn put_image(
     diff_id: hod_archive::DiffId,
     facts: PackageFacts,
 ) -> Result<Descriptor, Error> {
-    let error = |source| mirror_error(mirror, source);
+    let error = |source| Error::mirror(mirror, source);
     let facts_label = package::label(&facts.name, &facts.version, &facts.hash);
-    let document = |source| Error::Document { package: facts_label.clone(), source };
+    let document =
+        |source| Error::Document { package: facts_label.clone(), source: Box::new(source) };
     let annotations = [
         ("org.opencontainers.image.title", facts.name.clone()),
         ("org.opencontainers.image.version", facts.version.clone()),

@@ -50,16 +50,9 @@ struct Layer {
     was_packed: bool,
 }
 
-pub(super) fn mirror_error(mirror: &DirectoryMirror, source: hod_mirror::Error) -> Error {
-    match source {
-        hod_mirror::Error::Cancelled => Error::Cancelled,
-        source => Error::Mirror { mirror: mirror.path().to_owned(), source },
-    }
-}
-
 /// Whether the mirror has the packed tree of `record` under the name of `package`.
 fn is_named(mirror: &DirectoryMirror, package: &Package, record: &Record) -> Result<bool, Error> {
-    let error = |source| mirror_error(mirror, source);
+    let error = |source| Error::mirror(mirror, source);
     let tag = package::tag(package.name(), package.version(), &record.facts.hash);
     for entry in mirror.entries().map_err(error)? {
         if entry.tag.as_deref() == Some(&tag) {
@@ -74,7 +67,7 @@ fn is_named(mirror: &DirectoryMirror, package: &Package, record: &Record) -> Res
 fn pack_error(package: &Package, source: PackError) -> Error {
     match source {
         PackError::Cancelled => Error::Cancelled,
-        source => Error::Pack { package: package.label(), source },
+        source => Error::Pack { package: package.label(), source: Box::new(source) },
     }
 }
 
@@ -107,9 +100,10 @@ impl Lane<'_> {
 
     pub(super) fn plan(&self, package: &Package) -> Result<Planned, Error> {
         let (fingerprint, facts) = self.survey(package)?;
-        let record = match self.options.force {
-            true => None,
-            false => self.store.record(package, self.options.encoding, self.options.mtime),
+        let record = if self.options.force {
+            None
+        } else {
+            self.store.record(package, self.options.encoding, self.options.mtime)
         };
         let record = record.filter(|record| record.matches(&fingerprint));
         let is_there = match (self.mirror, &record) {
@@ -127,7 +121,7 @@ impl Lane<'_> {
     pub(super) fn prepare(&self, package: &Package) -> Result<Prepared, Error> {
         let start = Instant::now();
         let mirror = self.mirror.expect("a push has a mirror");
-        let error = |source| mirror_error(mirror, source);
+        let error = |source| Error::mirror(mirror, source);
         self.reporter.report(Event::Started { package: &package.label() });
         let layer = match self.known_layer(mirror, package)? {
             Some(layer) => layer,
@@ -168,7 +162,7 @@ impl Lane<'_> {
         mirror: &DirectoryMirror,
         package: &Package,
     ) -> Result<Option<Layer>, Error> {
-        let error = |source| mirror_error(mirror, source);
+        let error = |source| Error::mirror(mirror, source);
         let Some(record) = self.current_record(package)? else { return Ok(None) };
         let (Some(digest), Some(diff_id)) = (record.digest(), record.diff_id()) else {
             return Ok(None);
@@ -193,7 +187,7 @@ impl Lane<'_> {
 
     /// Packs the tree straight into the mirror.
     fn pack(&self, mirror: &DirectoryMirror, package: &Package) -> Result<Layer, Error> {
-        let error = |source| mirror_error(mirror, source);
+        let error = |source| Error::mirror(mirror, source);
         let began = SystemTime::now();
         let (encoding, mtime) = (self.options.encoding, self.options.mtime);
         let label = package.label();

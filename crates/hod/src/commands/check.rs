@@ -53,13 +53,11 @@ pub(crate) fn run(
         return Ok(ExitStatus::Success);
     }
     printer.error("");
-    if !report.is_undamaged() {
-        printer.error("hint: push the damaged packages again from their prefixes, with `--force`");
+    printer.error(if report.is_undamaged() {
+        "hint: orphaned files were left by an interrupted push or a replaced tag; they do no harm"
     } else {
-        printer.error(
-            "hint: orphaned files were left by an interrupted push or a replaced tag; they do no harm",
-        );
-    }
+        "hint: push the damaged packages again from their prefixes, with `--force`"
+    });
     Ok(ExitStatus::Failure)
 }
 
@@ -75,11 +73,12 @@ fn verdict(report: &CheckReport) -> String {
 
 fn text(finding: &Finding) -> String {
     let kind = if finding.problem.is_damage() { "damaged" } else { "orphaned" };
-    let mut text = format!("{kind}  {} {}", finding.path.display(), finding.problem);
-    if !finding.tags.is_empty() {
-        text += &format!(" ({})", finding.tags.join(", "));
-    }
-    text
+    let (path, problem) = (finding.path.display(), &finding.problem);
+    let tags = match &finding.tags[..] {
+        [] => String::new(),
+        tags => format!(" ({})", tags.join(", ")),
+    };
+    format!("{kind}  {path} {problem}{tags}")
 }
 
 fn as_json(finding: &Finding) -> serde_json::Value {

@@ -51,7 +51,7 @@ pub(crate) fn run(
     };
     let summary =
         push(&mirror, &packages, &store, &options, &|event: Event<'_>| live.take(&event))?;
-    finish(arguments, &summary, printer)
+    Ok(finish(arguments, &summary, printer))
 }
 
 fn options(arguments: &cli::Push, cancel: &Cancel) -> anyhow::Result<PushOptions> {
@@ -100,7 +100,8 @@ fn packages(arguments: &cli::Push) -> anyhow::Result<Vec<Package>> {
                 None => Ok(package),
             }
         });
-        let package = named.map_err(|source| Error::Package { path: path.clone(), source })?;
+        let package = named
+            .map_err(|source| Error::Package { path: path.clone(), source: Box::new(source) })?;
         if !packages.iter().any(|other| other.prefix() == package.prefix()) {
             packages.push(package);
         }
@@ -172,7 +173,7 @@ impl Live<'_> {
                     )),
                     Err(Error::Cancelled) => {}
                     Err(_) => {
-                        self.printer.say(format_args!("[{done}/{}] Failed {package}", self.total))
+                        self.printer.say(format_args!("[{done}/{}] Failed {package}", self.total));
                     }
                 }
             }
@@ -212,11 +213,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The record of the run, in the order in which the prefixes were named.
-fn finish(
-    arguments: &cli::Push,
-    summary: &PushSummary,
-    printer: &Printer,
-) -> anyhow::Result<ExitStatus> {
+fn finish(arguments: &cli::Push, summary: &PushSummary, printer: &Printer) -> ExitStatus {
     let new: Vec<_> = summary.pushed().filter(|(_, pushed)| !pushed.was_there).collect();
     let there = summary.pushed().count() - new.len();
     let failed: Vec<_> =
@@ -268,9 +265,9 @@ fn finish(
             count(summary.outcomes.len() as u64, "prefix"),
         ));
         printer.error("\nhint: run the same command again to push the rest");
-        return Ok(ExitStatus::Interrupted);
+        return ExitStatus::Interrupted;
     }
-    Ok(if failed.is_empty() { ExitStatus::Success } else { ExitStatus::Failure })
+    if failed.is_empty() { ExitStatus::Success } else { ExitStatus::Failure }
 }
 
 /// Each failure in full: with many, the reader looks for one.

@@ -76,12 +76,13 @@ fn contents(facts: &PackageFacts) -> String {
 
 /// The options that give the same bytes again.
 fn options(facts: &PackageFacts) -> String {
-    let mut options = format!("--compression {}", facts.codec);
+    let mut options = vec![format!("--compression {}", facts.codec)];
     if facts.codec != "none" {
-        options += &format!(" --compression-level {}", facts.level);
+        options.push(format!("--compression-level {}", facts.level));
     }
     if facts.codec == "gzip" {
-        options += &format!(" --gzip-members {}", facts.members);
+        options.push(format!("--gzip-members {}", facts.members));
     }
-    options + &format!(" --mtime {}", facts.mtime)
+    options.push(format!("--mtime {}", facts.mtime));
+    options.join(" ")
 }

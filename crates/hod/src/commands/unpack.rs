@@ -67,7 +67,7 @@ pub(crate) fn run(
     ));
     let elsewhere = unpacked.original_prefix.filter(|prefix| *prefix != unpacked.to);
     if let Some(prefix) = elsewhere.filter(|_| !arguments.rootfs) {
-        printer.say(format_args!("Paths inside its files still say `{}`", prefix.display(),));
+        printer.say(format_args!("Paths inside its files still say `{}`", prefix.display()));
     }
     Ok(ExitStatus::Success)
 }

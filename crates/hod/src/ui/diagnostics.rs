@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{Error, PackageError};
@@ -56,12 +57,20 @@ pub(crate) fn causes<'e>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
+/// The cause as a `T`, also where it is boxed or shared.
+fn find<'e, T: StdError + 'static>(cause: &'e (dyn StdError + 'static)) -> Option<&'e T> {
+    cause
+        .downcast_ref::<T>()
+        .or_else(|| cause.downcast_ref::<Box<T>>().map(AsRef::as_ref))
+        .or_else(|| cause.downcast_ref::<Arc<T>>().map(AsRef::as_ref))
+}
+
 fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
     for cause in causes(error) {
         if matches!(cause.downcast_ref(), Some(Error::Cancelled)) {
             return ExitStatus::Interrupted;
         }
-        if matches!(cause.downcast_ref(), Some(hod_mirror::Error::Cancelled)) {
+        if matches!(find(cause), Some(hod_mirror::Error::Cancelled)) {
             return ExitStatus::Interrupted;
         }
         if cause.is::<EncodingError>() || cause.is::<crate::commands::UsageError>() {
@@ -75,17 +84,17 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
 pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut hints = Vec::new();
     for cause in causes(error) {
-        if let Some(error) = cause.downcast_ref::<Error>() {
+        if let Some(error) = find::<Error>(cause) {
             hints.extend(cache(error));
-        } else if let Some(error) = cause.downcast_ref::<PackageError>() {
+        } else if let Some(error) = find::<PackageError>(cause) {
             hints.extend(package(error));
-        } else if let Some(error) = cause.downcast_ref::<PackError>() {
+        } else if let Some(error) = find::<PackError>(cause) {
             hints.extend(pack(error));
-        } else if let Some(error) = cause.downcast_ref::<UnpackError>() {
+        } else if let Some(error) = find::<UnpackError>(cause) {
             hints.extend(unpack(error));
-        } else if let Some(error) = cause.downcast_ref::<hod_mirror::Error>() {
+        } else if let Some(error) = find::<hod_mirror::Error>(cause) {
             hints.extend(mirror(error));
-        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+        } else if let Some(error) = find::<io::Error>(cause) {
             hints.extend(system(error));
         }
     }
@@ -143,7 +152,7 @@ fn pack(error: &PackError) -> Option<String> {
 
 fn unpack(error: &UnpackError) -> Option<String> {
     match error {
-        UnpackError::Occupied { .. } => {
+        UnpackError::DestinationExists { .. } => {
             Some("unpack to a new directory, or remove this one first".to_owned())
         }
         _ => None,

@@ -25,7 +25,7 @@ pub(crate) fn duration(duration: Duration) -> String {
         0..1000 => format!("{millis}ms"),
         1000..59_950 => format!("{:.1}s", duration.as_secs_f64()),
         _ => {
-            let seconds = duration.as_secs_f64().round() as u64;
+            let seconds = (duration + Duration::from_millis(500)).as_secs();
             format!("{}m {}s", seconds / 60, seconds % 60)
         }
     }

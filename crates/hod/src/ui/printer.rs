@@ -19,6 +19,7 @@ const LIST_LENGTH: usize = 20;
 
 /// Decides what is shown.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Printer {
     quiet: bool,
     verbose: bool,
@@ -26,6 +27,7 @@ pub(crate) struct Printer {
     progress: bool,
 }
 
+#[expect(clippy::unused_self, reason = "whoever prints holds the printer")]
 impl Printer {
     pub(crate) fn new(global: &Global) -> Self {
         match global.color {
@@ -102,6 +104,6 @@ impl Printer {
 
 /// The reader of stdout has had enough (`hod list | head`): that is its right, and no error.
 fn gone(error: &io::Error) {
-    let code = if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 };
-    std::process::exit(code);
+    let is_broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+    std::process::exit(i32::from(!is_broken_pipe));
 }

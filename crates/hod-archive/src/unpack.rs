@@ -1,0 +1,246 @@
+//! A layer blob, possibly hostile, becomes a tree.
+//!
+//! The tree grows in a private directory beside the destination and takes its place only when the
+//! whole blob was read and is the one asked for. Nothing outside that directory is written,
+//! changed, followed or removed, whatever the archive says.
+//!
+//! * Regular files and hard links to them, directories and symbolic links are made; symbolic link
+//!   targets are kept as they are and never followed. Any other member is an error, and so are
+//!   two members of one name (but for a directory repeated) and members below a link.
+//! * Permission bits are the archive's, without setuid, setgid and sticky; a directory's owner
+//!   can always enter it. Owners are not restored. Times are, to the second.
+//! * Directories no member describes are made as `mkdir` would.
+//! * Nothing is synced to the disk: the rename is atomic, its durability is the file system's.
+
+mod deferred;
+mod error;
+mod name;
+mod plan;
+mod staging;
+mod tree;
+mod write;
+
+pub use error::UnpackError;
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+use std::thread;
+
+use crossbeam_channel::bounded;
+
+use crate::decode::Pipeline;
+use crate::tar::shown;
+use crate::{Cancel, Codec, DiffId, Digest, LayerDigests};
+use plan::{Planned, Planner};
+use staging::Staging;
+use tree::Tree;
+use write::Failure;
+
+/// How an archive is unpacked.
+#[derive(Clone)]
+pub struct UnpackOptions<'a> {
+    /// A member name prefix without leading `/`, such as `opt/x/python`, that becomes the
+    /// destination. It must be a directory member; its parents may be, and are ignored; all else
+    /// must lie below it. `None` keeps all names.
+    pub strip_prefix: Option<Vec<u8>>,
+    /// What no archive may exceed.
+    pub limits: Limits,
+    /// How many threads inflate, and how many write.
+    pub jobs: usize,
+    /// Stops the work, if the caller wants so.
+    pub cancel: Cancel,
+    /// The blob's digest and size; not one byte beyond that size is read.
+    pub expected: Option<(Digest, u64)>,
+    /// The diff id.
+    pub expected_diff_id: Option<DiffId>,
+    /// Told, again and again, how many bytes of the blob were read.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
+
+impl Default for UnpackOptions<'_> {
+    fn default() -> Self {
+        Self {
+            strip_prefix: None,
+            limits: Limits::default(),
+            jobs: thread::available_parallelism().map_or(1, usize::from),
+            cancel: Cancel::default(),
+            expected: None,
+            expected_diff_id: None,
+            progress: None,
+        }
+    }
+}
+
+impl fmt::Debug for UnpackOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnpackOptions")
+            .field("strip_prefix", &self.strip_prefix.as_deref().map(shown))
+            .field("limits", &self.limits)
+            .field("jobs", &self.jobs)
+            .field("expected", &self.expected)
+            .field("expected_diff_id", &self.expected_diff_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What no archive may exceed: the difference between a large package and a bomb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Members.
+    pub max_entries: u64,
+    /// Bytes of the tar stream.
+    pub max_bytes: u64,
+    /// How many bytes one byte of the blob may become, on the whole.
+    pub max_ratio: u64,
+    /// Bytes of tar below which the ratio does not matter.
+    pub ratio_free_bytes: u64,
+    /// Bytes of one extension header: a long name.
+    pub max_header_bytes: u64,
+    /// Bytes of one path below the destination, the prefix to strip included.
+    pub max_path_bytes: usize,
+    /// Components of one path.
+    pub max_depth: usize,
+}
+
+impl Default for Limits {
+    /// A terabyte in sixteen million members, and 250:1 after the first 16 GiB.
+    ///
+    /// Gzip cannot do better than 1032:1 and zstd does 30,000:1, both on nothing but zeros, so no
+    /// ratio tells a bomb from one file of 10 GB that happens to be empty space. What does is how
+    /// much disk it may cost: such a file passes by the free bytes, in either codec; a bomb stops
+    /// after 16 GiB, which a machine that installs packages can spare for a moment.
+    fn default() -> Self {
+        Self {
+            max_entries: 1 << 24,
+            max_bytes: 1 << 40,
+            max_ratio: 250,
+            ratio_free_bytes: 16 << 30,
+            max_header_bytes: 1 << 20,
+            max_path_bytes: 32 << 10,
+            max_depth: 256,
+        }
+    }
+}
+
+/// What was unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Of the blob.
+    pub digest: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Of the tar stream.
+    pub diff_id: DiffId,
+    /// Bytes of the tar stream.
+    pub uncompressed_size: u64,
+    /// Regular files, hard links not counted.
+    pub files: u64,
+    /// Directory members, the destination itself not counted.
+    pub directories: u64,
+    /// Symbolic links.
+    pub symlinks: u64,
+    /// Hard links.
+    pub hardlinks: u64,
+    /// Bytes of content in regular files.
+    pub file_bytes: u64,
+}
+
+/// Unpacks the blob `source` to `destination`, which must not exist or be an empty directory;
+/// missing parents of it are made. On any error nothing is left behind (but such parents).
+pub fn unpack(
+    source: impl Read,
+    codec: Codec,
+    destination: &Path,
+    options: &UnpackOptions<'_>,
+) -> Result<Unpacked, UnpackError> {
+    let prefix = options.strip_prefix.as_deref().map(|prefix| {
+        name::relative(prefix, &options.limits)
+            .map_err(|_| UnpackError::Prefix { prefix: shown(prefix) })
+    });
+    let prefix = prefix.transpose()?;
+    let (staging, root) = Staging::make(destination)?;
+    let tree = Tree::new(root).map_err(|error| staging.failed("write in", error))?;
+    let (planned, digests) = write_tree(source, codec, prefix, &tree, options)?;
+    verify(&digests, options)?;
+    planned.finish(&tree)?;
+    settle_root(&tree, &planned).map_err(|error| staging.failed("settle", error))?;
+    if options.cancel.is_cancelled() {
+        return Err(UnpackError::Cancelled);
+    }
+    staging.publish()?;
+    let LayerDigests { digest, size, diff_id, uncompressed_size } = digests;
+    let plan::Counts { files, directories, symlinks, hardlinks, file_bytes } = planned.counts;
+    Ok(Unpacked {
+        digest,
+        size,
+        diff_id,
+        uncompressed_size,
+        files,
+        directories,
+        symlinks,
+        hardlinks,
+        file_bytes,
+    })
+}
+
+/// Reads the blob to its end and writes all but what must wait for the end.
+fn write_tree(
+    source: impl Read,
+    codec: Codec,
+    prefix: Option<Vec<u8>>,
+    tree: &Tree,
+    options: &UnpackOptions<'_>,
+) -> Result<(Planned, LayerDigests), UnpackError> {
+    let jobs = options.jobs.clamp(1, 64);
+    let pipeline = Pipeline {
+        codec,
+        jobs,
+        cancel: options.cancel.clone(),
+        most_bytes: options.expected.map(|(_, size)| size),
+        progress: options.progress,
+    };
+    let failure = Failure::default();
+    let (planned, digests) = thread::scope(|scope| {
+        let (batches_in, batches) = bounded(2 * jobs);
+        for _ in 0..jobs {
+            let (batches, failure) = (batches.clone(), &failure);
+            scope.spawn(move || write::write_all(&batches, tree, failure, &options.cancel));
+        }
+        drop(batches);
+        let planner = Planner::new(options, prefix, tree, batches_in, &failure);
+        pipeline.run(source, |chunks| planner.run(chunks))
+    });
+    match (failure.into_error(), planned) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) => Err(error.unwrapped()),
+        (None, Ok(planned)) => Ok((planned, digests)),
+    }
+}
+
+fn verify(digests: &LayerDigests, options: &UnpackOptions<'_>) -> Result<(), UnpackError> {
+    if let Some((digest, size)) = options.expected {
+        if digests.size != size {
+            return Err(UnpackError::Size { expected: size, found: digests.size });
+        }
+        if digests.digest != digest {
+            return Err(UnpackError::Digest { expected: digest, found: digests.digest });
+        }
+    }
+    match options.expected_diff_id {
+        Some(expected) if expected != digests.diff_id => {
+            Err(UnpackError::DiffId { expected, found: digests.diff_id })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The destination's own mode and time, the last change made in private.
+fn settle_root(tree: &Tree, planned: &Planned) -> std::io::Result<()> {
+    let mode = planned.root.map_or_else(|| tree.customary(0o755), |root| root.mode);
+    tree.set_mode(tree.root(), mode | 0o700)?;
+    if let Some(root) = planned.root {
+        rustix::fs::futimens(tree.root(), &tree::times(root.mtime))?;
+    }
+    Ok(())
+}
