@@ -1,1 +1,53 @@
-//! To come.
+//! Where blobs and manifests live.
+//!
+//! The only mirror so far is [`DirectoryMirror`]: one directory that holds an OCI image layout in
+//! `oci/`, so that `skopeo` and `podman` read from it what Hod pushed. Its layout is described in
+//! `docs/formats/directory-mirror.md`.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::io::Write;
+//!
+//! use hod_archive::{Cancel, Codec, DiffId, Digest};
+//! use hod_mirror::oci::{Descriptor, Document, ImageConfig, Manifest, Tag};
+//! use hod_mirror::{DirectoryMirror, Patience, Publication};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let place = tempfile::tempdir()?;
+//! let mirror = DirectoryMirror::ensure(place.path())?;
+//!
+//! // Content first: the layer, its config, the manifest that names both …
+//! let tar = [0; 1024];
+//! let mut writer = mirror.blob_writer()?;
+//! writer.write_all(&tar)?;
+//! writer.complete_as(Digest::of(&tar), 1024)?;
+//! let layer = Descriptor::new(Codec::None.media_type(), Digest::of(&tar), 1024);
+//!
+//! let config = Document::render(ImageConfig::new(vec![DiffId(Digest::of(&tar))]))?;
+//! mirror.put_blob(config.bytes())?;
+//! let manifest = Document::render(Manifest::image(config.descriptor(), vec![layer]))?;
+//! mirror.put_blob(manifest.bytes())?;
+//!
+//! // … then the name.
+//! let tag = Tag::new("empty-1.0")?;
+//! let publication = Publication { tag, descriptor: manifest.descriptor() };
+//! mirror.publish(&[publication], &Patience::default())?;
+//!
+//! assert_eq!(mirror.entries()?[0].tag.as_deref(), Some("empty-1.0"));
+//! let report = mirror.check(2.try_into()?, &Cancel::default(), &|_| {})?;
+//! assert!(report.is_undamaged());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What this crate does not do: it packs nothing, knows no Spack spec, and speaks to no network.
+
+mod directory;
+mod error;
+pub mod oci;
+
+pub use directory::{
+    BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, Linked, LockHolder,
+    Patience, Problem, Publication, Role, Stored, Waiting,
+};
+pub use error::{Error, Found, ParseError, Written};

@@ -1,2 +1,33 @@
-//! The terminal.
-fn main() {}
+//! The terminal: arguments, what is shown, exit codes. Everything else is in the libraries.
+
+mod cli;
+mod commands;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use ui::{ExitStatus, Printer, diagnostics};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(&cli.global);
+    let cancel = commands::cancel_on_signal();
+    let result = match cli.command {
+        Command::Push(arguments) => commands::push::run(&arguments, &printer, &cancel),
+        Command::List(arguments) => commands::list::run(&arguments, &printer),
+        Command::Show(arguments) => commands::show::run(&arguments, &printer),
+        Command::Check(arguments) => commands::check::run(&arguments, &printer, &cancel),
+        Command::Unpack(arguments) => commands::unpack::run(&arguments, &printer, &cancel),
+        Command::Completions { shell } => commands::completions::run(shell),
+    };
+    result.unwrap_or_else(|error| diagnostics::report(&error, &printer)).into()
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}

@@ -1,0 +1,304 @@
+//! Takes what was read, in archive order, into the tar stream; keeps the books.
+
+use rustix::fs::fstat;
+use sha2::{Digest as _, Sha256};
+
+use super::list::EntryKind;
+use super::read::{Batch, FileStat, Item, LinkTable};
+use super::schedule::Output;
+use super::stream::{TarStream, WriterGone};
+use super::{
+    BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, Root, TreeFacts,
+};
+use crate::tar::{padding, write};
+use crate::{DiffId, Digest};
+
+const LARGEST: usize = 10;
+
+pub(super) struct Emitter<'a, 'e, I> {
+    root: &'a Root,
+    links: &'a LinkTable,
+    mtime: u64,
+    /// `None` when only the books are wanted.
+    stream: Option<TarStream<'e>>,
+    inspect: &'a I,
+    header: Vec<u8>,
+    facts: TreeFacts,
+    marks: Vec<(Mark, Vec<u8>)>,
+    fingerprint: Sha256,
+    newest: (i64, u64),
+}
+
+/// What the tar side of a pack amounts to.
+pub(super) struct Emitted {
+    pub(super) diff_id: DiffId,
+    pub(super) uncompressed_size: u64,
+    pub(super) facts: TreeFacts,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// The error of the sink is known to the writer; this one only stops the walk.
+fn stopped(_: WriterGone) -> PackError {
+    PackError::Cancelled
+}
+
+impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
+    pub(super) fn new(
+        root: &'a Root,
+        links: &'a LinkTable,
+        mtime: u64,
+        stream: Option<TarStream<'e>>,
+        inspect: &'a I,
+    ) -> Self {
+        let mut fingerprint = Sha256::new();
+        fingerprint.update(b"hod fingerprint 1\0");
+        fingerprint.update(&root.path);
+        Self {
+            root,
+            links,
+            mtime,
+            stream,
+            inspect,
+            header: Vec::new(),
+            facts: TreeFacts::default(),
+            marks: Vec::new(),
+            fingerprint,
+            newest: (i64::MIN, 0),
+        }
+    }
+
+    /// Bytes of the tar stream so far.
+    pub(super) fn position(&self) -> u64 {
+        self.stream.as_ref().map_or(0, TarStream::position)
+    }
+
+    pub(super) fn take(&mut self, output: Output) -> Result<(), PackError> {
+        match output {
+            Output::Directory(listing) => self.directory(&listing.path),
+            Output::Batch(batch) => self.batch(batch),
+        }
+    }
+
+    fn directory(&mut self, path: &[u8]) -> Result<(), PackError> {
+        self.facts.directories += 1;
+        self.note(b'd', path, &[]);
+        if self.stream.is_none() {
+            return Ok(());
+        }
+        let full = self.root.full_path(path);
+        if path.is_empty() {
+            // The prefix's parents come first (some container runtimes need them, spack#41773).
+            for end in (1..full.len()).filter(|&at| full[at] == b'/') {
+                self.member(&full[1..end], write::Kind::Directory)?;
+            }
+        }
+        self.member(&full[1..], write::Kind::Directory)
+    }
+
+    /// Writes a header of its own.
+    fn member(&mut self, name: &[u8], kind: write::Kind<'_>) -> Result<(), PackError> {
+        self.header.clear();
+        write::header(&mut self.header, name, kind, self.mtime);
+        match &mut self.stream {
+            Some(stream) => stream.write(&self.header).map_err(stopped),
+            None => Ok(()),
+        }
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<(), PackError> {
+        let Batch { listing, bytes, .. } = &batch;
+        let (mut written, mut start) = (0, 0);
+        let mut path = self.root.full_path(&listing.path);
+        path.push(b'/');
+        let directory = path.len();
+        let mut items = Vec::new();
+        let entries: Vec<_> = (0..batch.len()).map(|index| *batch.entry(index)).collect();
+        items.extend(entries.iter().zip(&batch.items));
+        for (entry, (end, item)) in items {
+            path.truncate(directory);
+            path.extend_from_slice(listing.name(entry));
+            let name = self.root.relative(&path);
+            match item {
+                Item::File { stat, mark } => {
+                    self.stat(b'f', name, stat);
+                    let first = self.first_name(stat, &path);
+                    if let Some(first) = first {
+                        // Read in vain: it turned out to be a later name of the same file.
+                        self.send(&bytes[written..start])?;
+                        written = *end;
+                        self.hard_link(&path, &first, stat)?;
+                    } else {
+                        self.file(name, stat, *mark);
+                    }
+                }
+                Item::Linked { stat } => {
+                    self.stat(b'f', name, stat);
+                    let first = self
+                        .first_name(stat, &path)
+                        .ok_or_else(|| PackError::changed(&path, "lost or gained a hard link"))?;
+                    self.send(&bytes[written..start])?;
+                    written = *end;
+                    self.hard_link(&path, &first, stat)?;
+                }
+                Item::Streamed { stat, file } => {
+                    self.stat(b'f', name, stat);
+                    if let Some(first) = self.first_name(stat, &path) {
+                        self.send(&bytes[written..start])?;
+                        written = *end;
+                        self.hard_link(&path, &first, stat)?;
+                    } else {
+                        self.send(&bytes[written..*end])?;
+                        written = *end;
+                        let mark = self.content(&path, stat, file)?;
+                        self.file(name, stat, mark);
+                    }
+                }
+                Item::Symlink { target, mark } => {
+                    self.facts.symlinks += 1;
+                    self.note(b'l', name, target);
+                    if let Some(mark) = mark {
+                        self.marks.push((*mark, name.to_vec()));
+                    }
+                }
+                Item::Special(kind) => {
+                    let what = match kind {
+                        EntryKind::Fifo => "fifo",
+                        EntryKind::Socket => "socket",
+                        _ => "device",
+                    };
+                    self.facts.skipped.push((name.to_vec(), what));
+                }
+            }
+            start = *end;
+        }
+        self.send(&bytes[written..])
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), PackError> {
+        match &mut self.stream {
+            Some(stream) => stream.write(bytes).map_err(stopped),
+            None => Ok(()),
+        }
+    }
+
+    fn first_name(&self, stat: &FileStat, path: &[u8]) -> Option<std::sync::Arc<[u8]>> {
+        if stat.links > 1 { self.links.first_name(stat, || path[1..].to_vec()) } else { None }
+    }
+
+    fn hard_link(&mut self, path: &[u8], first: &[u8], stat: &FileStat) -> Result<(), PackError> {
+        self.facts.hardlinks += 1;
+        let kind = write::Kind::HardLink { target: first, executable: stat.is_executable() };
+        self.member(&path[1..], kind)
+    }
+
+    fn file(&mut self, name: &[u8], stat: &FileStat, mark: Option<Mark>) {
+        self.facts.files += 1;
+        self.facts.file_bytes += stat.size;
+        let largest = &mut self.facts.largest;
+        if largest.len() < LARGEST || largest.last().is_some_and(|(_, size)| stat.size > *size) {
+            // Among equals the earlier stays in front, so the list depends on the tree alone.
+            let at = largest.partition_point(|(_, size)| *size >= stat.size);
+            largest.insert(at, (name.to_vec(), stat.size));
+            largest.truncate(LARGEST);
+        }
+        if let Some(mark) = mark {
+            self.marks.push((mark, name.to_vec()));
+        }
+    }
+
+    /// Copies a large file's content, looking at it on the way.
+    fn content(
+        &mut self,
+        path: &[u8],
+        stat: &FileStat,
+        file: &rustix::fd::OwnedFd,
+    ) -> Result<Option<Mark>, PackError> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let mut scan = self.inspect.begin(self.root.relative(path));
+        let mut left = stat.size;
+        while left > 0 {
+            let got = stream
+                .read_from(file, |content| {
+                    if let Some(scan) = &mut scan {
+                        scan.push(content);
+                    }
+                })
+                .map_err(stopped)?
+                .map_err(|errno| PackError::read(path, errno))? as u64;
+            if got == 0 {
+                return Err(PackError::changed(path, "shrank while it was read"));
+            }
+            left = left
+                .checked_sub(got)
+                .ok_or_else(|| PackError::changed(path, "grew while it was read"))?;
+        }
+        // Many calls are not one moment: had the file been written to in between, its parts
+        // would not belong together.
+        let after = fstat(file).map_err(|errno| PackError::read(path, errno))?;
+        let after = FileStat::of(&after);
+        if (after.size, after.mtime, after.ctime) != (stat.size, stat.mtime, stat.ctime) {
+            return Err(PackError::changed(path, "changed while it was read"));
+        }
+        stream.zeros(padding(stat.size)).map_err(stopped)?;
+        Ok(scan.and_then(InspectFile::finish))
+    }
+
+    fn note(&mut self, kind: u8, name: &[u8], detail: &[u8]) {
+        self.fingerprint.update([kind]);
+        self.fingerprint.update((name.len() as u64).to_le_bytes());
+        self.fingerprint.update(name);
+        self.fingerprint.update((detail.len() as u64).to_le_bytes());
+        self.fingerprint.update(detail);
+    }
+
+    fn stat(&mut self, kind: u8, name: &[u8], stat: &FileStat) {
+        let mut detail = [0; 64];
+        let numbers = [
+            stat.ino,
+            stat.links,
+            u64::from(stat.mode),
+            stat.size,
+            stat.mtime.0.cast_unsigned(),
+            stat.mtime.1,
+            stat.ctime.0.cast_unsigned(),
+            stat.ctime.1,
+        ];
+        for (field, number) in detail.chunks_exact_mut(8).zip(numbers) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+        self.note(kind, name, &detail);
+        self.newest = self.newest.max(stat.ctime);
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let digest = Digest::from_bytes(self.fingerprint.clone().finalize().into());
+        Fingerprint { digest, newest: self.newest }
+    }
+
+    pub(super) fn into_survey(self) -> (Fingerprint, TreeFacts) {
+        (self.fingerprint(), self.facts)
+    }
+
+    /// Writes the last entry and the end of the archive.
+    pub(super) fn finish(mut self, last: Option<LastEntry<'_>>) -> Result<Emitted, PackError> {
+        let fingerprint = self.fingerprint();
+        let mut stream = self.stream.take().expect("a pack has a stream");
+        if let Some(LastEntry { name, content }) = last {
+            stream.begin_last_entry().map_err(stopped)?;
+            let digest = stream.digest();
+            let content = content(BeforeLast { digest, marks: &self.marks, facts: &self.facts });
+            let size = content.len() as u64;
+            let full = self.root.full_path(name.as_bytes());
+            self.header.clear();
+            let kind = write::Kind::Regular { size, executable: false };
+            write::header(&mut self.header, &full[1..], kind, self.mtime);
+            self.header.extend_from_slice(&content);
+            stream.write(&self.header).map_err(stopped)?;
+            stream.zeros(padding(size)).map_err(stopped)?;
+            self.facts.files += 1;
+            self.facts.file_bytes += size;
+        }
+        let (diff_id, uncompressed_size) = stream.finish().map_err(stopped)?;
+        Ok(Emitted { diff_id, uncompressed_size, facts: self.facts, fingerprint })
+    }
+}

@@ -1,0 +1,297 @@
+//! A run of files of one directory becomes a stretch of the tar stream: headers, content and
+//! padding, written where the content is read to.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, OFlags, Stat, fstat, statat};
+use rustix::io::{read, retry_on_intr};
+
+use super::list::{Entry, EntryKind, Listing};
+use super::{Inspect, InspectFile, Mark, PackError, Root};
+use crate::tar::{padding, write};
+
+/// Files above this size are read by the stream itself, into its blocks.
+const STREAMED: u64 = 256 << 10;
+/// A batch ends when it holds this much.
+const BATCH_BYTES: usize = 512 << 10;
+const BATCH_FILES: u64 = 128;
+/// How long a batch should take: long enough to be worth a hand-over, short enough to share a
+/// slow directory among many threads.
+const BATCH_TIME: Duration = Duration::from_millis(1);
+
+/// What of a file's metadata decides whether it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileStat {
+    pub(super) dev: u64,
+    pub(super) ino: u64,
+    pub(super) links: u64,
+    pub(super) mode: u32,
+    pub(super) size: u64,
+    pub(super) mtime: (i64, u64),
+    pub(super) ctime: (i64, u64),
+}
+
+impl FileStat {
+    #[expect(
+        clippy::useless_conversion,
+        clippy::cast_sign_loss,
+        reason = "widths vary by platform"
+    )]
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            dev: stat.st_dev.into(),
+            ino: stat.st_ino.into(),
+            links: stat.st_nlink.into(),
+            mode: stat.st_mode.into(),
+            size: stat.st_size as u64,
+            mtime: (stat.st_mtime.into(), stat.st_mtime_nsec as u64),
+            ctime: (stat.st_ctime.into(), stat.st_ctime_nsec as u64),
+        }
+    }
+
+    pub(super) const fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+}
+
+/// One file of a batch.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// Header, content and padding are in the batch.
+    File { stat: FileStat, mark: Option<Mark> },
+    /// The header is in the batch, the content still in the file.
+    Streamed { stat: FileStat, file: OwnedFd },
+    /// Another name of a file that is in the archive already: nothing was read.
+    Linked { stat: FileStat },
+    /// The header is in the batch.
+    Symlink { target: Vec<u8>, mark: Option<Mark> },
+    /// Left out.
+    Special(EntryKind),
+}
+
+/// Files of one directory, from `from` on, as far as they were read.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) listing: Arc<Listing>,
+    from: usize,
+    /// Tar bytes of all items, in order.
+    pub(super) bytes: Vec<u8>,
+    /// Each with the end of its bytes.
+    pub(super) items: Vec<(usize, Item)>,
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The listing's entry of the item at `index`.
+    pub(super) fn entry(&self, index: usize) -> &Entry {
+        &self.listing.files[self.from + index]
+    }
+
+    /// Memory it holds, as the schedule counts it.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.capacity() + self.items.capacity() * size_of::<(usize, Item)>()
+    }
+
+    /// What to count for a batch of so many files before it is read.
+    pub(super) fn reserve(files: usize) -> usize {
+        (files * (16 << 10)).clamp(64 << 10, BATCH_BYTES)
+    }
+}
+
+/// First names of files with several links, known to the stream and to all readers.
+#[derive(Debug, Default)]
+pub(super) struct LinkTable(Mutex<HashMap<(u64, u64), FirstName>>);
+
+#[derive(Debug)]
+struct FirstName {
+    member: Arc<[u8]>,
+    /// Names still to come, as far as the link count says.
+    left: u64,
+}
+
+impl LinkTable {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), FirstName>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn has(&self, stat: &FileStat) -> bool {
+        self.lock().contains_key(&(stat.dev, stat.ino))
+    }
+
+    /// The member that holds this file's data, if an earlier name of it is in the archive;
+    /// otherwise `member()` becomes that name.
+    pub(super) fn first_name(
+        &self,
+        stat: &FileStat,
+        member: impl FnOnce() -> Vec<u8>,
+    ) -> Option<Arc<[u8]>> {
+        let mut table = self.lock();
+        let key = (stat.dev, stat.ino);
+        if let Some(first) = table.get_mut(&key) {
+            first.left = first.left.saturating_sub(1);
+            let name = Arc::clone(&first.member);
+            if first.left == 0 {
+                table.remove(&key);
+            }
+            return Some(name);
+        }
+        table.insert(key, FirstName { member: member().into(), left: stat.links - 1 });
+        None
+    }
+}
+
+/// How many files make a batch, from how long files have taken lately.
+#[derive(Debug)]
+pub(super) struct Pace {
+    nanos_per_file: AtomicU64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { nanos_per_file: AtomicU64::new(100_000) }
+    }
+}
+
+impl Pace {
+    #[expect(clippy::cast_possible_truncation, reason = "a millisecond in nanoseconds")]
+    pub(super) fn batch(&self) -> usize {
+        let budget = BATCH_TIME.as_nanos() as u64;
+        let each = self.nanos_per_file.load(Ordering::Relaxed).max(1);
+        (budget / each).clamp(1, BATCH_FILES) as usize
+    }
+
+    fn note(&self, took: Duration, files: usize) {
+        let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / files.max(1) as u64;
+        let before = self.nanos_per_file.load(Ordering::Relaxed);
+        self.nanos_per_file
+            .store((3 * before.min(u64::MAX / 4) + each.min(1 << 40)) / 4, Ordering::Relaxed);
+    }
+}
+
+/// Reads batches for one pack.
+pub(super) struct Reader<'a, I> {
+    pub(super) root: &'a Root,
+    /// `None`: look at metadata only.
+    pub(super) inspect: Option<&'a I>,
+    pub(super) links: &'a LinkTable,
+    pub(super) pace: Pace,
+    pub(super) mtime: u64,
+}
+
+impl<I: Inspect> Reader<'_, I> {
+    /// Reads files `from..to` of `listing`, or fewer if they grow large.
+    pub(super) fn batch(
+        &self,
+        listing: &Arc<Listing>,
+        from: usize,
+        to: usize,
+    ) -> Result<Batch, PackError> {
+        let start = Instant::now();
+        let capacity = if self.inspect.is_some() { BATCH_BYTES / 4 } else { 0 };
+        let mut bytes = Vec::with_capacity(capacity.min((to - from) * (32 << 10)));
+        let mut items = Vec::with_capacity(to - from);
+        let mut path = self.root.full_path(&listing.path);
+        path.push(b'/');
+        let directory = path.len();
+        for entry in &listing.files[from..to] {
+            path.truncate(directory);
+            path.extend_from_slice(listing.name(entry));
+            let item = match entry.kind {
+                EntryKind::Regular => self.file(&path, &mut bytes)?,
+                EntryKind::Symlink => self.symlink(&path, &mut bytes)?,
+                special => Item::Special(special),
+            };
+            let ends = matches!(item, Item::Streamed { .. }) || bytes.len() > BATCH_BYTES;
+            items.push((bytes.len(), item));
+            if ends {
+                break;
+            }
+        }
+        self.pace.note(start.elapsed(), items.len());
+        if bytes.capacity() > bytes.len() + bytes.len() / 4 {
+            bytes.shrink_to_fit();
+        }
+        Ok(Batch { listing: Arc::clone(listing), from, bytes, items })
+    }
+
+    fn file(&self, path: &[u8], bytes: &mut Vec<u8>) -> Result<Item, PackError> {
+        let Some(inspect) = self.inspect else {
+            let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|errno| PackError::read(path, errno))?;
+            return Ok(Item::File { stat: FileStat::of(&stat), mark: None });
+        };
+        // NONBLOCK: should a fifo have taken the file's place, opening it must not wait.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file =
+            super::list::open_path(path, flags).map_err(|errno| PackError::read(path, errno))?;
+        let stat = fstat(&file).map_err(|errno| PackError::read(path, errno))?;
+        if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(PackError::changed(path, "is no longer a regular file"));
+        }
+        let stat = FileStat::of(&stat);
+        if stat.links > 1 && self.links.has(&stat) {
+            return Ok(Item::Linked { stat });
+        }
+        let kind = write::Kind::Regular { size: stat.size, executable: stat.is_executable() };
+        write::header(bytes, &path[1..], kind, self.mtime);
+        if stat.size > STREAMED {
+            return Ok(Item::Streamed { stat, file });
+        }
+        let start = bytes.len();
+        if stat.size > 0 {
+            read_small(&file, path, stat.size, bytes)?;
+        }
+        let name = self.root.relative(path);
+        let mark = inspect.begin(name).and_then(|mut scan| {
+            scan.push(&bytes[start..]);
+            scan.finish()
+        });
+        bytes.resize(bytes.len() + padding(stat.size), 0);
+        Ok(Item::File { stat, mark })
+    }
+
+    fn symlink(&self, path: &[u8], bytes: &mut Vec<u8>) -> Result<Item, PackError> {
+        let target = super::list::read_link(path).map_err(|errno| PackError::read(path, errno))?;
+        let mut mark = None;
+        if let Some(inspect) = self.inspect {
+            write::header(bytes, &path[1..], write::Kind::Symlink { target: &target }, self.mtime);
+            mark = inspect.link(self.root.relative(path), &target);
+        }
+        Ok(Item::Symlink { target, mark })
+    }
+}
+
+/// Reads exactly `size` bytes, normally with one call: a regular file gives less than was asked
+/// for only at its end, and more than `size` is asked for.
+fn read_small(
+    file: &OwnedFd,
+    path: &[u8],
+    size: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), PackError> {
+    let size = usize::try_from(size).expect("small files fit in memory");
+    let end = bytes.len() + size;
+    bytes.reserve(size + 1);
+    loop {
+        let before = bytes.len();
+        let got = retry_on_intr(|| read(file, spare_capacity(bytes)))
+            .map_err(|errno| PackError::read(path, errno))?;
+        if bytes.len() > end {
+            return Err(PackError::changed(path, "grew while it was read"));
+        }
+        if bytes.len() == end {
+            return Ok(());
+        }
+        if got == 0 || bytes.len() == before {
+            return Err(PackError::changed(path, "shrank while it was read"));
+        }
+    }
+}

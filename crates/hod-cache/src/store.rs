@@ -1,0 +1,219 @@
+//! The local store: what was packed on this machine, so that it need not be packed again.
+//!
+//! ```text
+//! <cache>/packed/<key>.json            the last pack of one prefix with one set of options
+//! <cache>/blobs/sha256/<64 hex>        its blob, where it costs no room of its own
+//! ```
+//!
+//! A record says: when the tree looked like this (its [`Fingerprint`]), packing it gave these
+//! digests. A blob is kept only as a second name (hard link) of the mirror's file; copying every
+//! blob into a home directory with a quota would cost more than packing again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use hod_archive::{DiffId, Digest, Encoding, Fingerprint, Packed};
+use hod_mirror::oci::PackageFacts;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::Package;
+
+/// Raised whenever the same tree and options would give other bytes than before: old records
+/// then no longer match.
+const FORMAT: u32 = 1;
+
+/// Blobs are forgotten, least recently used first, beyond this many bytes, unless
+/// `HOD_CACHE_SIZE` says otherwise.
+const DEFAULT_LIMIT: u64 = 10 << 30;
+
+/// The local store, or a stand-in that remembers nothing.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    directory: Option<PathBuf>,
+    limit: u64,
+}
+
+/// One pack that was done on this machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    format: u32,
+    fingerprint: String,
+    digest: String,
+    diff_id: String,
+    /// Bytes of the blob.
+    pub(crate) size: u64,
+    /// What the image config says of the package.
+    pub(crate) facts: PackageFacts,
+    /// How many of its names relocation lists cannot hold.
+    pub(crate) unlisted: u64,
+}
+
+impl Record {
+    pub(crate) fn new(packed: &Packed, facts: PackageFacts, unlisted: u64) -> Self {
+        Self {
+            format: FORMAT,
+            fingerprint: packed.fingerprint.digest.to_string(),
+            digest: packed.digest.to_string(),
+            diff_id: packed.diff_id.to_string(),
+            size: packed.size,
+            facts,
+            unlisted,
+        }
+    }
+
+    /// Of the blob; `None` in a damaged record.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.digest.parse().ok()
+    }
+
+    pub(crate) fn diff_id(&self) -> Option<DiffId> {
+        self.diff_id.parse().ok().map(DiffId)
+    }
+
+    /// Whether the tree still looks as it did.
+    pub(crate) fn matches(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == fingerprint.digest.to_string()
+    }
+}
+
+impl LocalStore {
+    /// `$HOD_CACHE_DIR`, else `$XDG_CACHE_HOME/hod`, else `~/.cache/hod`.
+    pub fn default_path() -> Option<PathBuf> {
+        if let Some(directory) = std::env::var_os("HOD_CACHE_DIR").filter(|dir| !dir.is_empty()) {
+            return Some(directory.into());
+        }
+        use etcetera::BaseStrategy as _;
+        let base = etcetera::choose_base_strategy().ok()?;
+        Some(base.cache_dir().join("hod"))
+    }
+
+    /// The store in `directory`, which is made if need be. Without a directory: a store that
+    /// remembers nothing.
+    pub fn open(directory: Option<&Path>) -> io::Result<Self> {
+        let limit = std::env::var("HOD_CACHE_SIZE")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(DEFAULT_LIMIT);
+        if let Some(directory) = directory {
+            fs_err::create_dir_all(directory.join("packed"))?;
+            fs_err::create_dir_all(directory.join("blobs/sha256"))?;
+        }
+        Ok(Self { directory: directory.map(Path::to_owned), limit })
+    }
+
+    /// A store that remembers nothing.
+    pub fn none() -> Self {
+        Self { directory: None, limit: 0 }
+    }
+
+    /// The last pack of this prefix with these options, whatever the tree looked like then. What
+    /// cannot be read counts as absent: the store only ever saves work.
+    pub(crate) fn record(
+        &self,
+        package: &Package,
+        encoding: Encoding,
+        mtime: u64,
+    ) -> Option<Record> {
+        let path = self.record_path(package, encoding, mtime)?;
+        let record: Record = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;
+        (record.format == FORMAT).then_some(record)
+    }
+
+    /// Remembers a pack that began at `began`, unless the tree was being changed at that time.
+    pub(crate) fn remember(
+        &self,
+        package: &Package,
+        encoding: Encoding,
+        mtime: u64,
+        record: &Record,
+        newest: (i64, u64),
+        began: SystemTime,
+    ) -> io::Result<()> {
+        let Some(path) = self.record_path(package, encoding, mtime) else { return Ok(()) };
+        if !is_settled(newest, began) {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(record).map_err(io::Error::other)?;
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        fs_err::write(&temporary, text)?;
+        fs_err::rename(&temporary, &path)
+    }
+
+    fn record_path(&self, package: &Package, encoding: Encoding, mtime: u64) -> Option<PathBuf> {
+        let mut key = Sha256::new();
+        key.update(package.prefix().as_os_str().as_encoded_bytes());
+        key.update(format!("\0{}\0{}\0", encoding.codec(), encoding.level()));
+        key.update(format!("{}\0{mtime}", encoding.members()));
+        let key = Digest::from_bytes(key.finalize().into()).hex();
+        Some(self.directory.as_ref()?.join("packed").join(key).with_extension("json"))
+    }
+
+    fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.directory.as_ref()?.join("blobs/sha256").join(digest.hex()))
+    }
+
+    /// A blob that is here and whole. It is read to make sure: the file has another name in some
+    /// mirror, where anything may have happened to it.
+    pub(crate) fn verified_blob(&self, digest: &Digest, size: u64) -> Option<PathBuf> {
+        let path = self.blob_path(digest)?;
+        let file = fs_err::File::open(&path).ok()?;
+        if file.metadata().ok()?.len() != size {
+            return None;
+        }
+        let mut hash = hod_archive::DigestWriter::new(io::sink());
+        io::copy(&mut io::BufReader::with_capacity(1 << 20, file), &mut hash).ok()?;
+        if hash.complete().1 != *digest {
+            // Useless, and in the way of a good one.
+            let _ = fs_err::remove_file(&path);
+            return None;
+        }
+        let _ = touch(&path);
+        Some(path)
+    }
+
+    /// Gives the mirror's file of a blob a second name here, if it is on the same file system.
+    pub(crate) fn keep_blob(&self, digest: &Digest, file: &Path) {
+        if let Some(path) = self.blob_path(digest) {
+            let _ = fs_err::hard_link(file, path);
+        }
+    }
+
+    /// Forgets the least recently used blobs beyond the limit.
+    pub(crate) fn shrink(&self) -> io::Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let mut blobs = Vec::new();
+        for entry in fs_err::read_dir(directory.join("blobs/sha256"))? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            blobs.push((metadata.modified()?, metadata.len(), entry.path()));
+        }
+        let mut bytes: u64 = blobs.iter().map(|(_, size, _)| size).sum();
+        blobs.sort();
+        for (_, size, path) in blobs {
+            if bytes <= self.limit {
+                break;
+            }
+            fs_err::remove_file(path)?;
+            bytes -= size;
+        }
+        Ok(())
+    }
+}
+
+fn touch(path: &Path) -> io::Result<()> {
+    let file = fs_err::File::options().write(true).open(path)?;
+    file.file().set_modified(SystemTime::now())
+}
+
+/// Whether the last change was so long before `began` that a later one must have another time:
+/// file systems stamp changes with a coarse clock (a few milliseconds; whole seconds on some).
+fn is_settled(newest: (i64, u64), began: SystemTime) -> bool {
+    let (seconds, nanos) = newest;
+    let Ok(seconds) = u64::try_from(seconds) else { return true };
+    let tick = if nanos == 0 { Duration::from_secs(2) } else { Duration::from_millis(100) };
+    let newest = SystemTime::UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanos).unwrap_or(0));
+    newest + tick <= began
+}

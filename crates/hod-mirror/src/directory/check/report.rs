@@ -1,0 +1,377 @@
+//! What a check found.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use hod_archive::{DiffId, Digest};
+
+use super::Tags;
+use super::graph::Graph;
+use crate::error::Error;
+
+/// How far a check has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckProgress {
+    /// Blobs read.
+    pub blobs_done: u64,
+    /// Blobs there.
+    pub blobs: u64,
+    /// Bytes read.
+    pub bytes_done: u64,
+    /// Bytes there.
+    pub bytes: u64,
+}
+
+/// What a check counted and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Entries of the index.
+    pub entries: u64,
+    /// Different manifests.
+    pub manifests: u64,
+    /// Blobs read, documents included.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Things of other tools that could not be checked: entries with other digest algorithms,
+    /// content that may lawfully be absent.
+    pub unchecked: u64,
+    /// Whether everything that may name blobs was understood. Otherwise none is called orphaned:
+    /// what an unreadable manifest names must not be taken for waste.
+    pub are_orphans_known: bool,
+    /// Everything found, by path.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing a check found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// The tags that lead to it.
+    pub tags: Vec<String>,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A file that something names does not exist.
+    Missing {
+        /// What the file would be.
+        role: Role,
+    },
+    /// A blob has another length than a descriptor names.
+    WrongSize {
+        /// Bytes named.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// A blob has another digest than its name.
+    WrongDigest {
+        /// Its name.
+        expected: Digest,
+        /// The digest of its bytes.
+        found: Digest,
+    },
+    /// A layer unpacks to another stream than its config names.
+    WrongDiffId {
+        /// In the config.
+        expected: DiffId,
+        /// Of the stream.
+        found: DiffId,
+    },
+    /// A layer unpacks to another length than its config names.
+    WrongUncompressedSize {
+        /// In the config.
+        expected: u64,
+        /// Of the stream.
+        found: u64,
+    },
+    /// A config does not have one diff id for each layer.
+    WrongDiffIdCount {
+        /// Layers of the manifest.
+        expected: usize,
+        /// Diff ids of the config.
+        found: usize,
+    },
+    /// A layer has the right digest, but its codec cannot decode it.
+    Undecodable {
+        /// What the decoder says.
+        reason: String,
+    },
+    /// A document or an entry is not what it should be.
+    Unparsable {
+        /// What the parser says.
+        reason: String,
+    },
+    /// The system does not let the file be read.
+    Unreadable {
+        /// What the system says.
+        reason: String,
+    },
+    /// A tag that follows neither the grammar of tags nor that of references.
+    BadTag {
+        /// The tag.
+        found: String,
+    },
+    /// A tag that two entries have.
+    DuplicateTag {
+        /// The tag.
+        found: String,
+    },
+    /// A blob nothing names: left by an interrupted push or a replaced tag, or its push is still
+    /// running.
+    Orphan {
+        /// Its bytes.
+        size: u64,
+    },
+    /// A temporary file of a process that is gone; the next writer removes it.
+    StaleTemporary {
+        /// Its bytes.
+        size: u64,
+    },
+    /// A file among the blobs whose name is no digest.
+    StrayFile {
+        /// Its bytes.
+        size: u64,
+    },
+}
+
+/// What a blob is to whatever names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// `index.json`.
+    Index,
+    /// A manifest, or an index of manifests.
+    Manifest,
+    /// A config.
+    Config,
+    /// A layer.
+    Layer,
+    /// Something of another tool.
+    #[default]
+    Other,
+}
+
+impl CheckReport {
+    /// Whether everything published is whole. Orphans do not count.
+    pub fn is_undamaged(&self) -> bool {
+        self.damaged().next().is_none()
+    }
+
+    /// The findings that are damage.
+    pub fn damaged(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.problem.is_damage())
+    }
+
+    /// The findings that only take up room.
+    pub fn orphaned(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| !finding.problem.is_damage())
+    }
+
+    pub(super) fn find(&mut self, path: PathBuf, problem: Problem, tags: &Tags) {
+        self.findings.push(Finding { path, problem, tags: tags.iter().cloned().collect() });
+    }
+
+    pub(super) fn count(&mut self, graph: &Graph, entries: usize) {
+        self.entries = entries as u64 + self.unchecked;
+        self.manifests = graph.manifest_count();
+        self.unchecked += graph.unchecked;
+        self.are_orphans_known &= graph.is_complete;
+    }
+}
+
+impl Problem {
+    /// Whether something published is not whole, rather than something that only takes up room.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Orphan { .. } | Self::StaleTemporary { .. } | Self::StrayFile { .. })
+    }
+
+    /// What was expected, for the kinds that compare.
+    pub fn expected(&self) -> Option<String> {
+        match self {
+            Self::WrongSize { expected, .. } | Self::WrongUncompressedSize { expected, .. } => {
+                Some(expected.to_string())
+            }
+            Self::WrongDigest { expected, .. } => Some(expected.to_string()),
+            Self::WrongDiffId { expected, .. } => Some(expected.to_string()),
+            Self::WrongDiffIdCount { expected, .. } => Some(expected.to_string()),
+            Self::Missing { role } => Some(role.to_string()),
+            _ => None,
+        }
+    }
+
+    /// What was found instead, if anything.
+    pub fn found(&self) -> Option<String> {
+        match self {
+            Self::WrongSize { found, .. } | Self::WrongUncompressedSize { found, .. } => {
+                Some(found.to_string())
+            }
+            Self::WrongDigest { found, .. } => Some(found.to_string()),
+            Self::WrongDiffId { found, .. } => Some(found.to_string()),
+            Self::WrongDiffIdCount { found, .. } => Some(found.to_string()),
+            Self::BadTag { found } | Self::DuplicateTag { found } => Some(found.clone()),
+            Self::Undecodable { reason }
+            | Self::Unparsable { reason }
+            | Self::Unreadable { reason } => Some(reason.clone()),
+            Self::Orphan { size } | Self::StaleTemporary { size } | Self::StrayFile { size } => {
+                Some(size.to_string())
+            }
+            Self::Missing { .. } => None,
+        }
+    }
+
+    /// The finding an error of a read amounts to.
+    pub(super) fn from_error(error: &Error) -> Self {
+        match error {
+            Error::MissingFile { .. } => Self::Missing { role: Role::Index },
+            Error::MissingBlob { .. } => Self::Missing { role: Role::Other },
+            Error::SizeMismatch { expected, found, .. } => {
+                Self::WrongSize { expected: *expected, found: *found }
+            }
+            Error::DigestMismatch { expected, found } => {
+                Self::WrongDigest { expected: *expected, found: *found }
+            }
+            Error::Read { source, .. } => Self::Unreadable { reason: source.to_string() },
+            other => Self::Unparsable { reason: with_sources(other) },
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// Completes "FILE …".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { role } => write!(f, "is missing, a {role}"),
+            Self::WrongSize { expected, found } => {
+                write!(f, "should have {expected} bytes, found {found}")
+            }
+            Self::WrongDigest { expected, found } => {
+                write!(f, "should have the digest {expected}, found {found}")
+            }
+            Self::WrongDiffId { expected, found } => {
+                write!(f, "should unpack to {expected}, found {found}")
+            }
+            Self::WrongUncompressedSize { expected, found } => {
+                write!(f, "should unpack to {expected} bytes, found {found}")
+            }
+            Self::WrongDiffIdCount { expected, found } => {
+                write!(f, "should have {expected} diff ids, found {found}")
+            }
+            Self::Undecodable { reason } => write!(f, "cannot be decoded: {reason}"),
+            Self::Unparsable { reason } => write!(f, "cannot be understood: {reason}"),
+            Self::Unreadable { reason } => write!(f, "cannot be read: {reason}"),
+            Self::BadTag { found } => write!(f, "has the malformed tag `{found}`"),
+            Self::DuplicateTag { found } => write!(f, "has the tag `{found}` twice"),
+            Self::Orphan { size } => write!(f, "is named by nothing ({size} bytes)"),
+            Self::StaleTemporary { size } => {
+                write!(f, "was left by a process that is gone ({size} bytes)")
+            }
+            Self::StrayFile { size } => write!(f, "is no blob ({size} bytes)"),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Index => "index",
+            Self::Manifest => "manifest",
+            Self::Config => "config",
+            Self::Layer => "layer",
+            Self::Other => "blob",
+        })
+    }
+}
+
+/// An error on one line, for a report that outlives it.
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::missing(
+        Problem::Missing { role: Role::Layer },
+        "is missing, a layer", Some("layer"), None
+    )]
+    #[case::size(
+        Problem::WrongSize { expected: 3, found: 2 },
+        "should have 3 bytes, found 2", Some("3"), Some("2")
+    )]
+    #[case::stream(
+        Problem::WrongUncompressedSize { expected: 3, found: 2 },
+        "should unpack to 3 bytes, found 2", Some("3"), Some("2")
+    )]
+    #[case::diff_ids(
+        Problem::WrongDiffIdCount { expected: 2, found: 1 },
+        "should have 2 diff ids, found 1", Some("2"), Some("1")
+    )]
+    #[case::codec(
+        Problem::Undecodable { reason: "corrupt".to_owned() },
+        "cannot be decoded: corrupt", None, Some("corrupt")
+    )]
+    #[case::json(
+        Problem::Unparsable { reason: "garbage".to_owned() },
+        "cannot be understood: garbage", None, Some("garbage")
+    )]
+    #[case::input(
+        Problem::Unreadable { reason: "denied".to_owned() },
+        "cannot be read: denied", None, Some("denied")
+    )]
+    #[case::tag(
+        Problem::BadTag { found: "a b".to_owned() },
+        "has the malformed tag `a b`", None, Some("a b")
+    )]
+    #[case::tags(
+        Problem::DuplicateTag { found: "a".to_owned() },
+        "has the tag `a` twice", None, Some("a")
+    )]
+    #[case::orphan(Problem::Orphan { size: 7 }, "is named by nothing (7 bytes)", None, Some("7"))]
+    #[case::temporary(
+        Problem::StaleTemporary { size: 7 },
+        "was left by a process that is gone (7 bytes)", None, Some("7")
+    )]
+    #[case::stray(Problem::StrayFile { size: 7 }, "is no blob (7 bytes)", None, Some("7"))]
+    fn a_problem_is_a_sentence_and_data(
+        #[case] problem: Problem,
+        #[case] sentence: &str,
+        #[case] expected: Option<&str>,
+        #[case] found: Option<&str>,
+    ) {
+        assert_eq!(problem.to_string(), sentence);
+        assert_eq!(problem.expected().as_deref(), expected);
+        assert_eq!(problem.found().as_deref(), found);
+    }
+
+    #[test]
+    fn digests_are_compared_whole() {
+        let (expected, found) = (Digest::of(b"a"), Digest::of(b"b"));
+        let blob = Problem::WrongDigest { expected, found };
+        let stream = Problem::WrongDiffId { expected: DiffId(expected), found: DiffId(found) };
+        for problem in [blob, stream] {
+            assert_eq!(problem.expected(), Some(expected.to_string()));
+            assert_eq!(problem.found(), Some(found.to_string()));
+            assert!(problem.to_string().ends_with(&format!("{expected}, found {found}")));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Stories about directory mirrors, told through the public interface alone.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on ends")]
+
+mod check;
+mod concurrency;
+mod foreign;
+mod life;
+mod support;

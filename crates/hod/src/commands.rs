@@ -1,0 +1,56 @@
+//! One function for each verb.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod list;
+pub(crate) mod push;
+pub(crate) mod show;
+pub(crate) mod unpack;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use hod_archive::Cancel;
+use hod_mirror::DirectoryMirror;
+
+/// Words that make no sense together, found after the arguments were parsed.
+#[derive(Debug)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// The first signal asks the work to stop and clean up, the second stops it where it is (which is
+/// safe as well: a mirror is whole at every instant).
+pub(crate) fn cancel_on_signal() -> Cancel {
+    let cancel = Cancel::default();
+    let flag = cancel.clone();
+    // Fails only if it is called twice.
+    let _ = ctrlc::set_handler(move || {
+        if flag.is_cancelled() {
+            std::process::exit(130);
+        }
+        flag.cancel();
+    });
+    cancel
+}
+
+/// As many threads as asked for, or as there are cores.
+pub(crate) fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// A mirror that must exist.
+pub(crate) fn open(path: &Path) -> anyhow::Result<DirectoryMirror> {
+    Ok(DirectoryMirror::open(path)?)
+}
+
+/// How container tools name an image of the mirror.
+pub(crate) fn reference(mirror: &Path, tag: &str) -> String {
+    format!("oci:{}:{tag}", mirror.join("oci").display())
+}

@@ -1,0 +1,178 @@
+//! Errors are facts, hints are advice: the one table that gives a hint for an error.
+
+use std::error::Error as StdError;
+use std::io;
+
+use hod_archive::{EncodingError, PackError, UnpackError};
+use hod_cache::{Error, PackageError};
+
+use super::printer::{ERROR, HINT};
+use super::{ExitStatus, Printer};
+
+/// At most so many hints.
+const HINTS: usize = 2;
+
+/// Shows an error with its causes and hints, and says how the program ends.
+pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitStatus {
+    let status = status(error.as_ref());
+    if status == ExitStatus::Interrupted {
+        printer.error("Interrupted, nothing half-written");
+        printer.error("");
+        printer.error(format_args!("{HINT}hint:{HINT:#} run the same command again"));
+        return status;
+    }
+    if printer.is_json() {
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let hints = hints(error.as_ref());
+        printer.json(&serde_json::json!({
+            "event": "error", "message": error.to_string(), "causes": causes, "hints": hints,
+        }));
+    }
+    for line in lines(error.as_ref()) {
+        printer.error(line);
+    }
+    status
+}
+
+/// The error as text: `error:`, its causes, a blank line, its hints.
+pub(crate) fn lines(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut lines = vec![format!("{ERROR}error:{ERROR:#} {error}")];
+    if let Some(Error::Ambiguous { matches, .. }) = error.downcast_ref() {
+        lines.extend(matches.iter().map(|label| format!("  {label}")));
+    }
+    lines.extend(causes(error).skip(1).map(|cause| format!("  cause: {cause}")));
+    let hints = hints(error);
+    if !hints.is_empty() {
+        lines.push(String::new());
+        lines.extend(hints.into_iter().map(|hint| format!("{HINT}hint:{HINT:#} {hint}")));
+    }
+    lines
+}
+
+/// The error and what caused it, down to the system's own words.
+pub(crate) fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
+    for cause in causes(error) {
+        if matches!(cause.downcast_ref(), Some(Error::Cancelled)) {
+            return ExitStatus::Interrupted;
+        }
+        if matches!(cause.downcast_ref(), Some(hod_mirror::Error::Cancelled)) {
+            return ExitStatus::Interrupted;
+        }
+        if cause.is::<EncodingError>() || cause.is::<crate::commands::UsageError>() {
+            return ExitStatus::Usage;
+        }
+    }
+    ExitStatus::Failure
+}
+
+/// Commands to type or settings to change, the most specific first.
+pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut hints = Vec::new();
+    for cause in causes(error) {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            hints.extend(cache(error));
+        } else if let Some(error) = cause.downcast_ref::<PackageError>() {
+            hints.extend(package(error));
+        } else if let Some(error) = cause.downcast_ref::<PackError>() {
+            hints.extend(pack(error));
+        } else if let Some(error) = cause.downcast_ref::<UnpackError>() {
+            hints.extend(unpack(error));
+        } else if let Some(error) = cause.downcast_ref::<hod_mirror::Error>() {
+            hints.extend(mirror(error));
+        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+            hints.extend(system(error));
+        }
+    }
+    hints.dedup();
+    hints.truncate(HINTS);
+    hints
+}
+
+fn cache(error: &Error) -> Option<String> {
+    match error {
+        Error::NotFound { similar: Some(similar), .. } => {
+            Some(format!("did you mean `{similar}`?"))
+        }
+        Error::NotFound { mirror, packages: 1.., .. } => {
+            Some(format!("`hod list -m {}` shows what is there", mirror.display()))
+        }
+        Error::Ambiguous { matches, .. } => {
+            let hash = matches.first()?.rsplit('/').next()?;
+            Some(format!("name one by its hash, as in `/{hash}`"))
+        }
+        Error::NoPrefix { .. } | Error::ManyLayers { .. } => {
+            Some("`umoci unpack` and `podman` unpack images that hod did not make".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn package(error: &PackageError) -> Option<String> {
+    match error {
+        PackageError::Missing { .. } => {
+            Some("a prefix is the directory that `make install` wrote to".to_owned())
+        }
+        PackageError::NotADirectory { path } => {
+            Some(format!("push the directory it lies in, `{}`", path.parent()?.display()))
+        }
+        PackageError::Empty { .. } => Some("there is nothing to pack in it".to_owned()),
+        PackageError::BadText { .. } => {
+            Some("use letters, digits, `.`, `_`, `+` and `-`".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn pack(error: &PackError) -> Option<String> {
+    match error {
+        PackError::Vanished { .. } | PackError::Changed { .. } => Some(
+            "the prefix is being changed; push it when whatever writes to it is done".to_owned(),
+        ),
+        PackError::Whiteout { .. } => {
+            Some("rename the file: a container would delete another one instead".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn unpack(error: &UnpackError) -> Option<String> {
+    match error {
+        UnpackError::Occupied { .. } => {
+            Some("unpack to a new directory, or remove this one first".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn mirror(error: &hod_mirror::Error) -> Option<String> {
+    match error {
+        hod_mirror::Error::DoesNotExist { .. } => {
+            Some("`hod push MIRROR PREFIX` makes a mirror".to_owned())
+        }
+        hod_mirror::Error::NotAMirror { path, .. } => Some(format!(
+            "name a new directory for the mirror, such as `{}`",
+            path.join("cache").display()
+        )),
+        hod_mirror::Error::NewerLayout { .. } => Some("install a newer hod".to_owned()),
+        _ => None,
+    }
+}
+
+fn system(error: &io::Error) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "free some space and run the same command again; nothing half-written is left"
+                .to_owned(),
+        ),
+        io::ErrorKind::PermissionDenied => {
+            Some("run it as a user who may do this, or change the permissions".to_owned())
+        }
+        _ => None,
+    }
+}
