@@ -57,6 +57,8 @@ fn wall(harness: &Harness, variant: usize, subject: &Subject) -> anyhow::Result<
     let wrap: Vec<OsString> = vec![
         "strace".into(),
         "-f".into(),
+        // Calls that are not held up run at full speed.
+        "--seccomp-bpf".into(),
         "-qq".into(),
         "-o".into(),
         "/dev/null".into(),
