@@ -327,10 +327,11 @@ fn walk<I: Inspect>(
             if options.cancel.is_cancelled() {
                 return Err(PackError::Cancelled);
             }
-            match schedule.0.next()? {
+            match schedule.0.next(running < options.io_jobs)? {
                 Next::Output(output) => take(output)?,
                 // Doubling reaches any number in a few waits, and a fast file system never waits.
-                Next::Starved => running = start(running),
+                Next::Waited { starved: true } => running = start(running),
+                Next::Waited { starved: false } => {}
                 Next::End => return Ok(()),
             }
         }

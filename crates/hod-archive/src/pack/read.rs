@@ -22,7 +22,7 @@ const BATCH_BYTES: usize = 512 << 10;
 const BATCH_FILES: u64 = 128;
 /// How long a batch should take: long enough to be worth a hand-over, short enough to share a
 /// slow directory among many threads.
-const BATCH_TIME: Duration = Duration::from_millis(1);
+const BATCH_TIME: Duration = Duration::from_millis(8);
 
 /// What of a file's metadata decides whether it has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
