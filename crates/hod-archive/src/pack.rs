@@ -24,7 +24,7 @@ use crate::encode::{Encoders, Encoding};
 use crate::{Cancel, DiffId, Digest};
 use emit::Emitter;
 pub use error::PackError;
-use read::{LinkTable, Pace, Reader};
+use read::{Buffers, LinkTable, Pace, Reader};
 use schedule::{Next, Schedule, Work};
 
 /// What [`pack`] was asked for besides the tree.
@@ -259,9 +259,10 @@ pub fn pack<I: Inspect>(
     let (stream, writer) = stream::stream(encoders, options.encoding, depth);
     let (emitted, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || writer.run(sink));
-        let links = LinkTable::default();
-        let mut emitter = Emitter::new(&root, &links, options.mtime, Some(stream), inspect);
-        let emitted = walk(&root, Some(inspect), &links, options, |next| {
+        let (links, buffers) = (LinkTable::default(), Buffers::default());
+        let mut emitter =
+            Emitter::new(&root, &links, &buffers, options.mtime, Some(stream), inspect);
+        let emitted = walk(&root, Some(inspect), &links, &buffers, options, |next| {
             emitter.take(next)?;
             progress(emitter.position());
             Ok(())
@@ -294,9 +295,9 @@ pub fn survey(
     last: Option<&str>,
 ) -> Result<(Fingerprint, TreeFacts), PackError> {
     let root = Root::new(prefix, last)?;
-    let links = LinkTable::default();
-    let mut emitter = Emitter::new(&root, &links, options.mtime, None, &());
-    walk(&root, None::<&()>, &links, options, |next| emitter.take(next))?;
+    let (links, buffers) = (LinkTable::default(), Buffers::default());
+    let mut emitter = Emitter::new(&root, &links, &buffers, options.mtime, None, &());
+    walk(&root, None::<&()>, &links, &buffers, options, |next| emitter.take(next))?;
     Ok(emitter.into_survey())
 }
 
@@ -305,11 +306,13 @@ fn walk<I: Inspect>(
     root: &Root,
     inspect: Option<&I>,
     links: &LinkTable,
+    buffers: &Buffers,
     options: &PackOptions,
     mut take: impl FnMut(schedule::Output) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
     let schedule = Schedule::new(options.shares.max(1));
-    let reader = Reader { root, inspect, links, pace: Pace::default(), mtime: options.mtime };
+    let reader =
+        Reader { root, inspect, links, buffers, pace: Pace::default(), mtime: options.mtime };
     std::thread::scope(|scope| {
         // However this ends, the threads must be sent home before the scope waits for them.
         let schedule = schedule::CloseOnDrop(&schedule);

@@ -4,7 +4,7 @@ use rustix::fs::fstat;
 use sha2::{Digest as _, Sha256};
 
 use super::list::EntryKind;
-use super::read::{Batch, FileStat, Item, LinkTable};
+use super::read::{Batch, Buffers, FileStat, Item, LinkTable};
 use super::schedule::Output;
 use super::stream::{TarStream, WriterGone};
 use super::{
@@ -18,6 +18,7 @@ const LARGEST: usize = 10;
 pub(super) struct Emitter<'a, 'e, I> {
     root: &'a Root,
     links: &'a LinkTable,
+    buffers: &'a Buffers,
     mtime: u64,
     /// `None` when only the books are wanted.
     stream: Option<TarStream<'e>>,
@@ -46,6 +47,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn new(
         root: &'a Root,
         links: &'a LinkTable,
+        buffers: &'a Buffers,
         mtime: u64,
         stream: Option<TarStream<'e>>,
         inspect: &'a I,
@@ -56,6 +58,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         Self {
             root,
             links,
+            buffers,
             mtime,
             stream,
             inspect,
@@ -75,7 +78,11 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn take(&mut self, output: Output) -> Result<(), PackError> {
         match output {
             Output::Directory(listing) => self.directory(&listing.path),
-            Output::Batch(batch) => self.batch(&batch),
+            Output::Batch(batch) => {
+                self.batch(&batch)?;
+                self.buffers.give(batch.bytes);
+                Ok(())
+            }
         }
     }
 

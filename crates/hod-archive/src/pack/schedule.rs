@@ -100,7 +100,9 @@ pub(super) struct Task {
 pub(super) enum Next {
     Output(Output),
     /// Nothing yet. `starved`: work lies ready and no thread is free, so another would help.
-    Waited { starved: bool },
+    Waited {
+        starved: bool,
+    },
     End,
 }
 
