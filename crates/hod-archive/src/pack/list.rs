@@ -4,7 +4,9 @@ use std::mem::MaybeUninit;
 
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat_raw, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, openat, readlinkat_raw, statat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::schedule::Key;
@@ -124,8 +126,7 @@ pub(super) fn list(
         let mut file_type = entry.file_type();
         if file_type == FileType::Unknown {
             // Some file systems do not say; this is the one metadata call more they cost.
-            let full = root.full_path(&join(path, name));
-            let stat = statat(CWD, &full[..], AtFlags::SYMLINK_NOFOLLOW).map_err(error)?;
+            let stat = stat_path(&root.full_path(&join(path, name))).map_err(error)?;
             file_type = FileType::from_raw_mode(stat.st_mode);
         }
         let kind = match file_type {
@@ -165,6 +166,18 @@ pub(super) fn open_path(path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         Err(Errno::NAMETOOLONG) if path.len() >= PATH_MAX => {
             let (directory, rest) = descend(path)?;
             openat(&directory, rest, flags, Mode::empty())
+        }
+        other => other,
+    }
+}
+
+/// The metadata of what `path` names, be it a link, also of what lies deeper than one call can
+/// name.
+pub(super) fn stat_path(path: &[u8]) -> Result<Stat, Errno> {
+    match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NAMETOOLONG) if path.len() >= PATH_MAX => {
+            let (directory, rest) = descend(path)?;
+            statat(&directory, rest, AtFlags::SYMLINK_NOFOLLOW)
         }
         other => other,
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, OFlags, Stat, fstat, statat};
+use rustix::fs::{OFlags, Stat, fstat};
 use rustix::io::{read, retry_on_intr};
 
 use super::list::{Entry, EntryKind, Listing};
@@ -224,8 +224,8 @@ impl<I: Inspect> Reader<'_, I> {
 
     fn file(&self, path: &[u8], bytes: &mut Vec<u8>) -> Result<Item, PackError> {
         let Some(inspect) = self.inspect else {
-            let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|errno| PackError::read(path, errno))?;
+            let stat =
+                super::list::stat_path(path).map_err(|errno| PackError::read(path, errno))?;
             return Ok(Item::File { stat: FileStat::of(&stat), mark: None });
         };
         // NONBLOCK: should a fifo have taken the file's place, opening it must not wait.
