@@ -19,6 +19,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::encode::{Encoders, Encoding};
 use crate::{Cancel, DiffId, Digest};
@@ -177,12 +178,14 @@ impl std::fmt::Debug for LastEntry<'_> {
 }
 
 /// The tree to pack.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Root {
     /// Absolute, without a trailing slash.
     path: Vec<u8>,
     /// Directory and file name of the last entry.
     last: Option<(Vec<u8>, Vec<u8>)>,
+    /// The tree has no such directory. Known once the prefix was listed.
+    last_parent_is_missing: AtomicBool,
 }
 
 impl Root {
@@ -201,7 +204,8 @@ impl Root {
             let (directory, file) = name.split_once('/').expect("a last entry has a directory");
             (directory.as_bytes().to_vec(), file.as_bytes().to_vec())
         });
-        Ok(Self { path: path.as_os_str().as_bytes().to_vec(), last })
+        let path = path.as_os_str().as_bytes().to_vec();
+        Ok(Self { path, last, last_parent_is_missing: AtomicBool::new(false) })
     }
 
     fn full_path(&self, relative: &[u8]) -> Vec<u8> {
@@ -227,8 +231,9 @@ impl Root {
         self.last.as_ref().map(|(directory, _)| &directory[..])
     }
 
-    fn is_last_parent(&self, directory: &[u8]) -> bool {
-        self.last_parent() == Some(directory)
+    /// Whether this directory is a member although the tree has none of its name.
+    fn is_made_up(&self, directory: &[u8]) -> bool {
+        self.last_parent() == Some(directory) && self.last_parent_is_missing.load(Ordering::Relaxed)
     }
 
     fn is_last_entry(&self, directory: &[u8], name: &[u8]) -> bool {

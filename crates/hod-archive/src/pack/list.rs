@@ -1,6 +1,7 @@
 //! One directory becomes its sorted names.
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering;
 
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -113,7 +114,7 @@ pub(super) fn list(
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let directory = match open_path(&root.full_path(path), flags) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) if root.is_last_parent(path) => return Ok(Some(listing)),
+        Err(Errno::NOENT) if root.is_made_up(path) => return Ok(Some(listing)),
         Err(source) => return Err(error(source)),
     };
     let mut entries = RawDir::new(&directory, buffer);
@@ -152,6 +153,7 @@ pub(super) fn list(
         if listing.files.iter().any(|entry| listing.name(*entry) == parent) {
             return Err(PackError::InTheWay { path: root.display(parent) });
         }
+        root.last_parent_is_missing.store(true, Ordering::Relaxed);
         listing.push(parent, EntryKind::Directory);
     }
     listing.sort();
