@@ -1,5 +1,7 @@
 //! Takes what was read, in archive order, into the tar stream; keeps the books.
 
+use std::sync::Arc;
+
 use rustix::fs::fstat;
 use sha2::{Digest as _, Sha256};
 
@@ -118,7 +120,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             match item {
                 Item::File { stat, mark } => {
                     self.stat(b'f', name, stat);
-                    let first = self.first_name(stat, &path);
+                    let first = self.first_name(stat, &path)?;
                     if let Some(first) = first {
                         // Read in vain: it turned out to be a later name of the same file.
                         self.send(&bytes[written..start])?;
@@ -131,7 +133,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
                 Item::Linked { stat } => {
                     self.stat(b'f', name, stat);
                     let first = self
-                        .first_name(stat, &path)
+                        .first_name(stat, &path)?
                         .ok_or_else(|| PackError::changed(&path, "lost or gained a hard link"))?;
                     self.send(&bytes[written..start])?;
                     written = *end;
@@ -139,7 +141,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
                 }
                 Item::Streamed { stat, file } => {
                     self.stat(b'f', name, stat);
-                    if let Some(first) = self.first_name(stat, &path) {
+                    if let Some(first) = self.first_name(stat, &path)? {
                         self.send(&bytes[written..start])?;
                         written = *end;
                         self.hard_link(&path, &first, stat)?;
@@ -178,8 +180,17 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         }
     }
 
-    fn first_name(&self, stat: &FileStat, path: &[u8]) -> Option<std::sync::Arc<[u8]>> {
-        if stat.links > 1 { self.links.first_name(stat, || path[1..].to_vec()) } else { None }
+    fn first_name(&self, stat: &FileStat, path: &[u8]) -> Result<Option<Arc<[u8]>>, PackError> {
+        if stat.links < 2 {
+            return Ok(None);
+        }
+        match self.links.first_name(stat, || path[1..].to_vec()) {
+            // A number alone does not make it the same file: file systems use them again.
+            Some((_, identity)) if identity != stat.identity() => {
+                Err(PackError::changed(path, "is no longer what its other name was"))
+            }
+            first => Ok(first.map(|(member, _)| member)),
+        }
     }
 
     fn hard_link(&mut self, path: &[u8], first: &[u8], stat: &FileStat) -> Result<(), PackError> {

@@ -36,6 +36,9 @@ pub(super) struct FileStat {
     pub(super) ctime: (i64, u64),
 }
 
+/// Tells a file from one that was given its inode number after it: size, modification time, mode.
+pub(super) type Identity = (u64, (i64, u64), u32);
+
 impl FileStat {
     #[expect(
         clippy::useless_conversion,
@@ -52,6 +55,11 @@ impl FileStat {
             mtime: (stat.st_mtime.into(), stat.st_mtime_nsec),
             ctime: (stat.st_ctime.into(), stat.st_ctime_nsec),
         }
+    }
+
+    /// The same for all names of one file, whoever adds or removes names meanwhile.
+    pub(super) const fn identity(&self) -> Identity {
+        (self.size, self.mtime, self.mode)
     }
 
     pub(super) const fn is_executable(&self) -> bool {
@@ -113,6 +121,7 @@ pub(super) struct LinkTable(Mutex<HashMap<(u64, u64), FirstName>>);
 #[derive(Debug)]
 struct FirstName {
     member: Arc<[u8]>,
+    identity: Identity,
     /// Names still to come, as far as the link count says.
     left: u64,
 }
@@ -126,24 +135,25 @@ impl LinkTable {
         self.lock().contains_key(&(stat.dev, stat.ino))
     }
 
-    /// The member that holds this file's data, if an earlier name of it is in the archive;
-    /// otherwise `member()` becomes that name.
+    /// The member that holds this file's data, with what it looked like, if an earlier name of it
+    /// is in the archive; otherwise `member()` becomes that name.
     pub(super) fn first_name(
         &self,
         stat: &FileStat,
         member: impl FnOnce() -> Vec<u8>,
-    ) -> Option<Arc<[u8]>> {
+    ) -> Option<(Arc<[u8]>, Identity)> {
         let mut table = self.lock();
         let key = (stat.dev, stat.ino);
         if let Some(first) = table.get_mut(&key) {
             first.left = first.left.saturating_sub(1);
-            let name = Arc::clone(&first.member);
+            let name = (Arc::clone(&first.member), first.identity);
             if first.left == 0 {
                 table.remove(&key);
             }
             return Some(name);
         }
-        table.insert(key, FirstName { member: member().into(), left: stat.links - 1 });
+        let (member, identity) = (member().into(), stat.identity());
+        table.insert(key, FirstName { member, identity, left: stat.links - 1 });
         None
     }
 }
