@@ -20,6 +20,8 @@ const STREAMED: u64 = 256 << 10;
 /// A batch ends when it holds this much.
 const BATCH_BYTES: usize = 512 << 10;
 const BATCH_FILES: u64 = 128;
+/// What an open file counts: 32 of them are as much as may be ahead of the stream.
+const OPEN_FILE: usize = 256 << 10;
 /// How long a batch should take: long enough to be worth a hand-over, short enough to share a
 /// slow directory among many threads.
 const BATCH_TIME: Duration = Duration::from_millis(1);
@@ -103,9 +105,13 @@ impl Batch {
         self.listing.files[self.from..].iter()
     }
 
-    /// Memory it holds, as the schedule counts it.
+    /// Memory it holds, as the schedule counts it. A file that waits for the stream counts as
+    /// though its content were held: a process may have few descriptors, often 1024.
     pub(super) fn weight(&self) -> usize {
-        self.bytes.capacity() + self.items.capacity() * size_of::<(usize, Item)>()
+        let open = self.items.iter().filter(|(_, item)| matches!(item, Item::Streamed { .. }));
+        self.bytes.capacity()
+            + self.items.capacity() * size_of::<(usize, Item)>()
+            + open.count() * OPEN_FILE
     }
 
     /// What to count for a batch of so many files before it is read.
