@@ -265,7 +265,7 @@ pub fn pack<I: Inspect>(
     let (emitted, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || writer.run(sink));
         let links = LinkTable::default();
-        let mut emitter = Emitter::new(&root, &links, options.mtime, Some(stream), inspect);
+        let mut emitter = Emitter::new(&root, &links, options, Some(stream), inspect);
         let emitted = walk(&root, Some(inspect), &links, options, |next| {
             emitter.take(next)?;
             progress(emitter.position());
@@ -300,7 +300,7 @@ pub fn survey(
 ) -> Result<(Fingerprint, TreeFacts), PackError> {
     let root = Root::new(prefix, last)?;
     let links = LinkTable::default();
-    let mut emitter = Emitter::new(&root, &links, options.mtime, None, &());
+    let mut emitter = Emitter::new(&root, &links, options, None, &());
     walk(&root, None::<&()>, &links, options, |next| emitter.take(next))?;
     Ok(emitter.into_survey())
 }

@@ -10,10 +10,11 @@ use super::read::{Batch, FileStat, Item, LinkTable};
 use super::schedule::Output;
 use super::stream::{TarStream, WriterGone};
 use super::{
-    BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, Root, TreeFacts,
+    BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, PackOptions, Root,
+    TreeFacts,
 };
 use crate::tar::{padding, write};
-use crate::{DiffId, Digest};
+use crate::{Cancel, DiffId, Digest};
 
 const LARGEST: usize = 10;
 
@@ -21,6 +22,7 @@ pub(super) struct Emitter<'a, 'e, I> {
     root: &'a Root,
     links: &'a LinkTable,
     mtime: u64,
+    cancel: &'a Cancel,
     /// `None` when only the books are wanted.
     stream: Option<TarStream<'e>>,
     inspect: &'a I,
@@ -48,7 +50,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn new(
         root: &'a Root,
         links: &'a LinkTable,
-        mtime: u64,
+        options: &'a PackOptions,
         stream: Option<TarStream<'e>>,
         inspect: &'a I,
     ) -> Self {
@@ -58,7 +60,8 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         Self {
             root,
             links,
-            mtime,
+            mtime: options.mtime,
+            cancel: &options.cancel,
             stream,
             inspect,
             header: Vec::new(),
@@ -225,6 +228,9 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         let mut scan = self.inspect.begin(self.root.relative(path));
         let mut left = stat.size;
         while left > 0 {
+            if self.cancel.is_cancelled() {
+                return Err(PackError::Cancelled);
+            }
             let got = stream
                 .read_from(file, |content| {
                     if let Some(scan) = &mut scan {
