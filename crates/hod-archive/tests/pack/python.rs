@@ -153,7 +153,7 @@ fn names_around_a_hundred_bytes_and_characters_are_the_same_as_pythons() {
 
 /// What a random tree is made of.
 #[derive(Debug, Clone)]
-enum Node {
+pub(crate) enum Node {
     File {
         length: usize,
         mode: u32,
@@ -193,11 +193,13 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-fn children(inner: BoxedStrategy<Node>) -> impl Strategy<Value = BTreeMap<Vec<u8>, Node>> {
+pub(crate) fn children(
+    inner: BoxedStrategy<Node>,
+) -> impl Strategy<Value = BTreeMap<Vec<u8>, Node>> {
     proptest::collection::btree_map(name(), inner, 0..7)
 }
 
-fn node() -> impl Strategy<Value = Node> {
+pub(crate) fn node() -> impl Strategy<Value = Node> {
     let mode = (0_u32..0o10000).prop_map(|mode| mode | 0o400);
     let length = prop_oneof![0_usize..2000, Just(512), Just(262_145)];
     let target = proptest::collection::vec(name(), 1..16).prop_map(|parts| parts.join(&b"/"[..]));
@@ -209,7 +211,7 @@ fn node() -> impl Strategy<Value = Node> {
     leaf.prop_recursive(4, 24, 6, |inner| children(inner.boxed()).prop_map(Node::Directory))
 }
 
-fn plant(directory: &Path, nodes: &BTreeMap<Vec<u8>, Node>, files: &mut Vec<PathBuf>) {
+pub(crate) fn plant(directory: &Path, nodes: &BTreeMap<Vec<u8>, Node>, files: &mut Vec<PathBuf>) {
     for (name, node) in nodes {
         let path = directory.join(OsString::from_vec(name.clone()));
         match node {
