@@ -63,6 +63,20 @@ impl Listing {
         join(&self.path, self.name(entry))
     }
 
+    /// A listing of no directory.
+    #[cfg(test)]
+    pub(super) fn of(
+        key: Key,
+        path: Vec<u8>,
+        entries: impl Iterator<Item = (String, EntryKind)>,
+    ) -> Self {
+        let (names, files, directories) = Default::default();
+        let mut listing = Self { key, path, names, files, directories };
+        entries.for_each(|(name, kind)| listing.push(name.as_bytes(), kind));
+        listing.sort();
+        listing
+    }
+
     fn push(&mut self, name: &[u8], kind: EntryKind) {
         // Names have at most 255 bytes, and four gigabytes of names in one directory do not fit
         // any file system's limits that matter.

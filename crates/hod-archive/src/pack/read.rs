@@ -96,6 +96,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// A batch of nothing that was read.
+    #[cfg(test)]
+    pub(super) fn of(listing: &Arc<Listing>, from: usize, count: usize, bytes: usize) -> Self {
+        let items = (0..count).map(|_| (0, Item::Special(EntryKind::Fifo))).collect();
+        Self { listing: Arc::clone(listing), from, bytes: Vec::with_capacity(bytes), items }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
