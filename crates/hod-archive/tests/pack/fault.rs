@@ -2,11 +2,10 @@
 //! names its cause or a correct archive, never a wrong one, and never silence.
 
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -17,13 +16,13 @@ use hod_archive::{
 
 use crate::archive::members;
 use crate::tree::{Tree, chmod, noise};
-use crate::{LAST, encoding, plain, skip, try_pack};
+use crate::{LAST, encoding, note, plain, try_pack};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ends the whole test run should `then` hang: a thread that waits for ever cannot be failed.
-fn watched<T>(then: impl FnOnce() -> T) -> T {
+pub(crate) fn watched<T>(then: impl FnOnce() -> T) -> T {
     let (done, watch) = channel::<()>();
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     std::thread::spawn(move || {
@@ -116,15 +115,8 @@ fn a_link_that_vanishes_or_becomes_a_file_is_an_error_that_names_it() {
 
 #[test]
 fn a_file_that_becomes_something_else_is_an_error_that_names_it() {
-    let becomes: [Change; 3] = [
-        |tree| tree.grow("b -> /etc/hostname"),
-        |tree| tree.grow("b/"),
-        |tree| {
-            let mode = rustix::fs::Mode::from_raw_mode(0o644);
-            let fifo = rustix::fs::FileType::Fifo;
-            rustix::fs::mknodat(rustix::fs::CWD, tree.path("b"), fifo, mode, 0).unwrap();
-        },
-    ];
+    let becomes: [Change; 3] =
+        [|tree| tree.grow("b -> /etc/hostname"), |tree| tree.grow("b/"), |tree| tree.fifo("b")];
     for become_other in becomes {
         let tree = Tree::new("a 644 x\nb 644 y");
         let act = || {
@@ -304,7 +296,7 @@ fn a_file_that_takes_the_inode_of_a_linked_one_is_not_taken_for_it() {
     let result =
         watched(|| pack(tree.prefix(), &mut tar, &encoders, &options, &at, None, &progress));
     if !reused.load(Ordering::Relaxed) {
-        skip("this file system does not use an inode number again soon");
+        note("this file system does not use an inode number again soon");
     }
     match result {
         Err(error) => assert_eq!(named(&error), tree.path("3/z")),
@@ -482,7 +474,7 @@ fn readers_without_room_to_read_ahead_get_through_in_order() {
 #[test]
 fn a_file_that_may_not_be_read_is_an_error_that_names_it() {
     if rustix::process::geteuid().is_root() {
-        return skip("root may read everything");
+        return note("root may read everything");
     }
     for (table, path) in [("a 644 x\nsecret 0 y", "secret"), ("a 644 x\nd/e 644 x", "d")] {
         let tree = Tree::new(table);
@@ -491,47 +483,4 @@ fn a_file_that_may_not_be_read_is_an_error_that_names_it() {
         assert_eq!(named(&error), tree.path(path));
         chmod(&tree.path(path), 0o700);
     }
-}
-
-/// A sink that begins late, so that readers get as far ahead as they may.
-struct Late<'a> {
-    tree: &'a Tree,
-    open: &'a AtomicUsize,
-}
-
-impl Write for Late<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.open.load(Ordering::Relaxed) == 0 {
-            std::thread::sleep(Duration::from_millis(200));
-            let descriptors = fs_err::read_dir("/proc/self/fd").unwrap();
-            let prefix = self.tree.prefix().as_os_str().as_bytes();
-            let of_tree = descriptors.filter(|entry| {
-                let target = std::fs::read_link(entry.as_ref().unwrap().path());
-                target.is_ok_and(|target| target.as_os_str().as_bytes().starts_with(prefix))
-            });
-            self.open.store(of_tree.count().max(1), Ordering::Relaxed);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn large_files_that_wait_for_their_turn_do_not_use_up_the_descriptors() {
-    let tree = Tree::new("");
-    for number in 0..600 {
-        let file = fs_err::File::create(tree.path(&format!("{number:03}"))).unwrap();
-        file.set_len((256 << 10) + 1).unwrap();
-    }
-    let open = AtomicUsize::new(0);
-    let sink = Late { tree: &tree, open: &open };
-    let options = PackOptions { io_jobs: 4, ..plain() };
-    watched(|| pack(tree.prefix(), sink, &Encoders::new(1), &options, &(), None, &|_| {})).unwrap();
-    // Many systems allow 1024 of a process, for everything it does.
-    let open = open.load(Ordering::Relaxed);
-    assert!(open <= 128, "{open} files were open at once");
 }

@@ -4,6 +4,8 @@
 
 mod archive;
 mod codec;
+#[cfg(target_os = "linux")]
+mod descriptor;
 mod determinism;
 mod fault;
 mod fingerprint;
@@ -60,8 +62,11 @@ fn tar_of(prefix: &Path) -> Vec<u8> {
 /// A test cannot do what it is for, and says so; where nothing may be skipped, it fails.
 fn skip(reason: &str) {
     assert!(std::env::var_os("HOD_TEST_REQUIRE_ALL").is_none(), "may not be skipped: {reason}");
-    #[expect(clippy::print_stderr, reason = "whoever reads the log must see what was not tested")]
-    {
-        eprintln!("skipped: {reason}");
-    }
+    note(reason);
+}
+
+/// A test cannot do what it is for, where it runs; nobody could help that.
+#[expect(clippy::print_stderr, reason = "whoever reads the log must see what was not tested")]
+fn note(reason: &str) {
+    eprintln!("skipped: {reason}");
 }

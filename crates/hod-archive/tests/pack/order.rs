@@ -149,9 +149,7 @@ fn a_file_whose_other_name_is_outside_the_prefix_is_stored_with_its_content() {
 #[test]
 fn fifos_and_sockets_are_left_out_and_reported() {
     let tree = Tree::new("file 644 x\ndir/");
-    let mode = rustix::fs::Mode::from_raw_mode(0o644);
-    let fifo = rustix::fs::FileType::Fifo;
-    rustix::fs::mknodat(rustix::fs::CWD, tree.path("dir/fifo"), fifo, mode, 0).unwrap();
+    tree.fifo("dir/fifo");
     let _socket = std::os::unix::net::UnixListener::bind(tree.path("a-socket")).unwrap();
     let (packed, tar) = pack_with(tree.prefix(), &plain(), None);
     assert_eq!(lines(&tar, tree.prefix()), ["d 755 ", "f 644 file (1)", "d 755 dir/"]);

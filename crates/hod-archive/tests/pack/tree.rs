@@ -45,6 +45,11 @@ impl Tree {
         self.home.path().join(name)
     }
 
+    pub(crate) fn fifo(&self, name: &str) {
+        let status = std::process::Command::new("mkfifo").arg(self.path(name)).status();
+        assert!(status.unwrap().success());
+    }
+
     /// Adds to the tree.
     pub(crate) fn grow(&self, table: &str) {
         grow(&self.prefix, table);
