@@ -19,12 +19,13 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::encode::{Encoders, Encoding};
 use crate::{Cancel, DiffId, Digest};
 use emit::Emitter;
 pub use error::PackError;
-use read::{Buffers, LinkTable, Pace, Reader};
+use read::{Pace, Reader, Shared};
 use schedule::{Next, Schedule, Work};
 
 /// What [`pack`] was asked for besides the tree.
@@ -177,12 +178,14 @@ impl std::fmt::Debug for LastEntry<'_> {
 }
 
 /// The tree to pack.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Root {
     /// Absolute, without a trailing slash.
     path: Vec<u8>,
     /// Directory and file name of the last entry.
     last: Option<(Vec<u8>, Vec<u8>)>,
+    /// The tree has no such directory. Known once the prefix was listed.
+    last_parent_is_missing: AtomicBool,
 }
 
 impl Root {
@@ -201,7 +204,8 @@ impl Root {
             let (directory, file) = name.split_once('/').expect("a last entry has a directory");
             (directory.as_bytes().to_vec(), file.as_bytes().to_vec())
         });
-        Ok(Self { path: path.as_os_str().as_bytes().to_vec(), last })
+        let path = path.as_os_str().as_bytes().to_vec();
+        Ok(Self { path, last, last_parent_is_missing: AtomicBool::new(false) })
     }
 
     fn full_path(&self, relative: &[u8]) -> Vec<u8> {
@@ -227,8 +231,9 @@ impl Root {
         self.last.as_ref().map(|(directory, _)| &directory[..])
     }
 
-    fn is_last_parent(&self, directory: &[u8]) -> bool {
-        self.last_parent() == Some(directory)
+    /// Whether this directory is a member although the tree has none of its name.
+    fn is_made_up(&self, directory: &[u8]) -> bool {
+        self.last_parent() == Some(directory) && self.last_parent_is_missing.load(Ordering::Relaxed)
     }
 
     fn is_last_entry(&self, directory: &[u8], name: &[u8]) -> bool {
@@ -259,10 +264,9 @@ pub fn pack<I: Inspect>(
     let (stream, writer) = stream::stream(encoders, options.encoding, depth);
     let (emitted, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || writer.run(sink));
-        let (links, buffers) = (LinkTable::default(), Buffers::default());
-        let mut emitter =
-            Emitter::new(&root, &links, &buffers, options.mtime, Some(stream), inspect);
-        let emitted = walk(&root, Some(inspect), &links, &buffers, options, |next| {
+        let shared = Shared::default();
+        let mut emitter = Emitter::new(&root, &shared, options, Some(stream), inspect);
+        let emitted = walk(&root, Some(inspect), &shared, options, |next| {
             emitter.take(next)?;
             progress(emitter.position());
             Ok(())
@@ -295,9 +299,9 @@ pub fn survey(
     last: Option<&str>,
 ) -> Result<(Fingerprint, TreeFacts), PackError> {
     let root = Root::new(prefix, last)?;
-    let (links, buffers) = (LinkTable::default(), Buffers::default());
-    let mut emitter = Emitter::new(&root, &links, &buffers, options.mtime, None, &());
-    walk(&root, None::<&()>, &links, &buffers, options, |next| emitter.take(next))?;
+    let shared = Shared::default();
+    let mut emitter = Emitter::new(&root, &shared, options, None, &());
+    walk(&root, None::<&()>, &shared, options, |next| emitter.take(next))?;
     Ok(emitter.into_survey())
 }
 
@@ -305,14 +309,12 @@ pub fn survey(
 fn walk<I: Inspect>(
     root: &Root,
     inspect: Option<&I>,
-    links: &LinkTable,
-    buffers: &Buffers,
+    shared: &Shared,
     options: &PackOptions,
     mut take: impl FnMut(schedule::Output) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
     let schedule = Schedule::new(options.shares.max(1));
-    let reader =
-        Reader { root, inspect, links, buffers, pace: Pace::default(), mtime: options.mtime };
+    let reader = Reader { root, inspect, shared, pace: Pace::default(), mtime: options.mtime };
     std::thread::scope(|scope| {
         // However this ends, the threads must be sent home before the scope waits for them.
         let schedule = schedule::CloseOnDrop(&schedule);

@@ -81,25 +81,29 @@ pub(super) fn footer(tar_offset: u64, blob_offset: u64, members: u64) -> Vec<u8>
 
 /// Writes one block as a run of deflate blocks that ends on a byte boundary, primed with the
 /// window before it: runs concatenated are one deflate stream.
-pub(super) struct RunEncoder(Compress);
+///
+/// Each run gets a new compressor: one that is reset keeps its old input in the window, and the
+/// last strings of the priming are hashed together with one byte of that. The bytes written would
+/// depend on which thread encoded what before.
+pub(super) struct RunEncoder(Compression);
 
 impl RunEncoder {
     pub(super) fn new(level: u8) -> Self {
-        Self(Compress::new(Compression::new(u32::from(level)), false))
+        Self(Compression::new(u32::from(level)))
     }
 
     /// Returns the CRC-32 of the block.
-    pub(super) fn encode(&mut self, block: &Block, out: &mut Vec<u8>) -> io::Result<u32> {
-        self.0.reset();
+    pub(super) fn encode(&self, block: &Block, out: &mut Vec<u8>) -> io::Result<u32> {
+        let mut compress = Compress::new(self.0, false);
         if !block.window.is_empty() {
-            self.0.set_dictionary(&block.window).map_err(io::Error::other)?;
+            compress.set_dictionary(&block.window).map_err(io::Error::other)?;
         }
         out.clear();
         // Beyond deflate's worst case, so one call takes all: a second flush of a full buffer
         // could add an empty block, and bytes must not depend on a buffer's history.
         out.reserve(block.bytes.len() + block.bytes.len() / 8 + 1024);
-        self.0.compress_vec(&block.bytes, out, FlushCompress::Sync).map_err(io::Error::other)?;
-        if self.0.total_in() != block.bytes.len() as u64 || out.len() == out.capacity() {
+        compress.compress_vec(&block.bytes, out, FlushCompress::Sync).map_err(io::Error::other)?;
+        if compress.total_in() != block.bytes.len() as u64 || out.len() == out.capacity() {
             return Err(io::Error::other("deflate needed more room than its worst case"));
         }
         Ok(libdeflater::crc32(&block.bytes))

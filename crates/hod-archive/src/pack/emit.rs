@@ -1,25 +1,28 @@
 //! Takes what was read, in archive order, into the tar stream; keeps the books.
 
+use std::sync::Arc;
+
 use rustix::fs::fstat;
 use sha2::{Digest as _, Sha256};
 
 use super::list::EntryKind;
-use super::read::{Batch, Buffers, FileStat, Item, LinkTable};
+use super::read::{Batch, FileStat, Item, Shared};
 use super::schedule::Output;
 use super::stream::{TarStream, WriterGone};
 use super::{
-    BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, Root, TreeFacts,
+    BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, PackOptions, Root,
+    TreeFacts,
 };
 use crate::tar::{padding, write};
-use crate::{DiffId, Digest};
+use crate::{Cancel, DiffId, Digest};
 
 const LARGEST: usize = 10;
 
 pub(super) struct Emitter<'a, 'e, I> {
     root: &'a Root,
-    links: &'a LinkTable,
-    buffers: &'a Buffers,
+    shared: &'a Shared,
     mtime: u64,
+    cancel: &'a Cancel,
     /// `None` when only the books are wanted.
     stream: Option<TarStream<'e>>,
     inspect: &'a I,
@@ -46,9 +49,8 @@ fn stopped(_: WriterGone) -> PackError {
 impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn new(
         root: &'a Root,
-        links: &'a LinkTable,
-        buffers: &'a Buffers,
-        mtime: u64,
+        shared: &'a Shared,
+        options: &'a PackOptions,
         stream: Option<TarStream<'e>>,
         inspect: &'a I,
     ) -> Self {
@@ -57,9 +59,9 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         fingerprint.update(&root.path);
         Self {
             root,
-            links,
-            buffers,
-            mtime,
+            shared,
+            mtime: options.mtime,
+            cancel: &options.cancel,
             stream,
             inspect,
             header: Vec::new(),
@@ -80,7 +82,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             Output::Directory(listing) => self.directory(&listing.path),
             Output::Batch(batch) => {
                 self.batch(&batch)?;
-                self.buffers.give(batch.bytes);
+                self.shared.buffers.give(batch.bytes);
                 Ok(())
             }
         }
@@ -125,7 +127,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             match item {
                 Item::File { stat, mark } => {
                     self.stat(b'f', name, stat);
-                    let first = self.first_name(stat, &path);
+                    let first = self.first_name(stat, &path)?;
                     if let Some(first) = first {
                         // Read in vain: it turned out to be a later name of the same file.
                         self.send(&bytes[written..start])?;
@@ -138,7 +140,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
                 Item::Linked { stat } => {
                     self.stat(b'f', name, stat);
                     let first = self
-                        .first_name(stat, &path)
+                        .first_name(stat, &path)?
                         .ok_or_else(|| PackError::changed(&path, "lost or gained a hard link"))?;
                     self.send(&bytes[written..start])?;
                     written = *end;
@@ -146,7 +148,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
                 }
                 Item::Streamed { stat, file } => {
                     self.stat(b'f', name, stat);
-                    if let Some(first) = self.first_name(stat, &path) {
+                    if let Some(first) = self.first_name(stat, &path)? {
                         self.send(&bytes[written..start])?;
                         written = *end;
                         self.hard_link(&path, &first, stat)?;
@@ -185,8 +187,17 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         }
     }
 
-    fn first_name(&self, stat: &FileStat, path: &[u8]) -> Option<std::sync::Arc<[u8]>> {
-        if stat.links > 1 { self.links.first_name(stat, || path[1..].to_vec()) } else { None }
+    fn first_name(&self, stat: &FileStat, path: &[u8]) -> Result<Option<Arc<[u8]>>, PackError> {
+        if stat.links < 2 {
+            return Ok(None);
+        }
+        match self.shared.links.first_name(stat, || path[1..].to_vec()) {
+            // A number alone does not make it the same file: file systems use them again.
+            Some((_, identity)) if identity != stat.identity() => {
+                Err(PackError::changed(path, "is no longer what its other name was"))
+            }
+            first => Ok(first.map(|(member, _)| member)),
+        }
     }
 
     fn hard_link(&mut self, path: &[u8], first: &[u8], stat: &FileStat) -> Result<(), PackError> {
@@ -221,6 +232,9 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         let mut scan = self.inspect.begin(self.root.relative(path));
         let mut left = stat.size;
         while left > 0 {
+            if self.cancel.is_cancelled() {
+                return Err(PackError::Cancelled);
+            }
             let got = stream
                 .read_from(file, |content| {
                     if let Some(scan) = &mut scan {

@@ -1,10 +1,13 @@
 //! One directory becomes its sorted names.
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering;
 
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat_raw, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, openat, readlinkat_raw, statat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::schedule::Key;
@@ -60,6 +63,20 @@ impl Listing {
         join(&self.path, self.name(entry))
     }
 
+    /// A listing of no directory.
+    #[cfg(test)]
+    pub(super) fn of(
+        key: Key,
+        path: Vec<u8>,
+        entries: impl Iterator<Item = (String, EntryKind)>,
+    ) -> Self {
+        let (names, files, directories) = Default::default();
+        let mut listing = Self { key, path, names, files, directories };
+        entries.for_each(|(name, kind)| listing.push(name.as_bytes(), kind));
+        listing.sort();
+        listing
+    }
+
     fn push(&mut self, name: &[u8], kind: EntryKind) {
         // Names have at most 255 bytes, and four gigabytes of names in one directory do not fit
         // any file system's limits that matter.
@@ -111,7 +128,7 @@ pub(super) fn list(
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let directory = match open_path(&root.full_path(path), flags) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) if root.is_last_parent(path) => return Ok(Some(listing)),
+        Err(Errno::NOENT) if root.is_made_up(path) => return Ok(Some(listing)),
         Err(source) => return Err(error(source)),
     };
     let mut entries = RawDir::new(&directory, buffer);
@@ -124,8 +141,7 @@ pub(super) fn list(
         let mut file_type = entry.file_type();
         if file_type == FileType::Unknown {
             // Some file systems do not say; this is the one metadata call more they cost.
-            let full = root.full_path(&join(path, name));
-            let stat = statat(CWD, &full[..], AtFlags::SYMLINK_NOFOLLOW).map_err(error)?;
+            let stat = stat_path(&root.full_path(&join(path, name))).map_err(error)?;
             file_type = FileType::from_raw_mode(stat.st_mode);
         }
         let kind = match file_type {
@@ -151,6 +167,7 @@ pub(super) fn list(
         if listing.files.iter().any(|entry| listing.name(*entry) == parent) {
             return Err(PackError::InTheWay { path: root.display(parent) });
         }
+        root.last_parent_is_missing.store(true, Ordering::Relaxed);
         listing.push(parent, EntryKind::Directory);
     }
     listing.sort();
@@ -165,6 +182,18 @@ pub(super) fn open_path(path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         Err(Errno::NAMETOOLONG) if path.len() >= PATH_MAX => {
             let (directory, rest) = descend(path)?;
             openat(&directory, rest, flags, Mode::empty())
+        }
+        other => other,
+    }
+}
+
+/// The metadata of what `path` names, be it a link, also of what lies deeper than one call can
+/// name.
+pub(super) fn stat_path(path: &[u8]) -> Result<Stat, Errno> {
+    match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NAMETOOLONG) if path.len() >= PATH_MAX => {
+            let (directory, rest) = descend(path)?;
+            statat(&directory, rest, AtFlags::SYMLINK_NOFOLLOW)
         }
         other => other,
     }

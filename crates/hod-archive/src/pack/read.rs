@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, OFlags, Stat, fstat, statat};
+use rustix::fs::{OFlags, Stat, fstat};
 use rustix::io::{read, retry_on_intr};
 
 use super::list::{Entry, EntryKind, Listing};
@@ -20,6 +20,8 @@ const STREAMED: u64 = 256 << 10;
 /// A batch ends when it holds this much.
 const BATCH_BYTES: usize = 512 << 10;
 const BATCH_FILES: u64 = 128;
+/// What an open file counts: 32 of them are as much as may be ahead of the stream.
+const OPEN_FILE: usize = 256 << 10;
 /// How long a batch should take: long enough to be worth a hand-over, short enough to share a
 /// slow directory among many threads.
 const BATCH_TIME: Duration = Duration::from_millis(8);
@@ -35,6 +37,9 @@ pub(super) struct FileStat {
     pub(super) mtime: (i64, u64),
     pub(super) ctime: (i64, u64),
 }
+
+/// Tells a file from one that was given its inode number after it: size, modification time, mode.
+pub(super) type Identity = (u64, (i64, u64), u32);
 
 impl FileStat {
     #[expect(
@@ -52,6 +57,11 @@ impl FileStat {
             mtime: (stat.st_mtime.into(), stat.st_mtime_nsec),
             ctime: (stat.st_ctime.into(), stat.st_ctime_nsec),
         }
+    }
+
+    /// The same for all names of one file, whoever adds or removes names meanwhile.
+    pub(super) const fn identity(&self) -> Identity {
+        (self.size, self.mtime, self.mode)
     }
 
     pub(super) const fn is_executable(&self) -> bool {
@@ -86,6 +96,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// A batch of nothing that was read.
+    #[cfg(test)]
+    pub(super) fn of(listing: &Arc<Listing>, from: usize, count: usize, bytes: usize) -> Self {
+        let items = (0..count).map(|_| (0, Item::Special(EntryKind::Fifo))).collect();
+        Self { listing: Arc::clone(listing), from, bytes: Vec::with_capacity(bytes), items }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
@@ -95,9 +112,13 @@ impl Batch {
         self.listing.files[self.from..].iter()
     }
 
-    /// Memory it holds, as the schedule counts it.
+    /// Memory it holds, as the schedule counts it. A file that waits for the stream counts as
+    /// though its content were held: a process may have few descriptors, often 1024.
     pub(super) fn weight(&self) -> usize {
-        self.bytes.capacity() + self.items.capacity() * size_of::<(usize, Item)>()
+        let open = self.items.iter().filter(|(_, item)| matches!(item, Item::Streamed { .. }));
+        self.bytes.capacity()
+            + self.items.capacity() * size_of::<(usize, Item)>()
+            + open.count() * OPEN_FILE
     }
 
     /// What to count for a batch of so many files before it is read.
@@ -113,6 +134,7 @@ pub(super) struct LinkTable(Mutex<HashMap<(u64, u64), FirstName>>);
 #[derive(Debug)]
 struct FirstName {
     member: Arc<[u8]>,
+    identity: Identity,
     /// Names still to come, as far as the link count says.
     left: u64,
 }
@@ -126,24 +148,25 @@ impl LinkTable {
         self.lock().contains_key(&(stat.dev, stat.ino))
     }
 
-    /// The member that holds this file's data, if an earlier name of it is in the archive;
-    /// otherwise `member()` becomes that name.
+    /// The member that holds this file's data, with what it looked like, if an earlier name of it
+    /// is in the archive; otherwise `member()` becomes that name.
     pub(super) fn first_name(
         &self,
         stat: &FileStat,
         member: impl FnOnce() -> Vec<u8>,
-    ) -> Option<Arc<[u8]>> {
+    ) -> Option<(Arc<[u8]>, Identity)> {
         let mut table = self.lock();
         let key = (stat.dev, stat.ino);
         if let Some(first) = table.get_mut(&key) {
             first.left = first.left.saturating_sub(1);
-            let name = Arc::clone(&first.member);
+            let name = (Arc::clone(&first.member), first.identity);
             if first.left == 0 {
                 table.remove(&key);
             }
             return Some(name);
         }
-        table.insert(key, FirstName { member: member().into(), left: stat.links - 1 });
+        let (member, identity) = (member().into(), stat.identity());
+        table.insert(key, FirstName { member, identity, left: stat.links - 1 });
         None
     }
 }
@@ -224,13 +247,19 @@ impl Buffers {
     }
 }
 
+/// What the readers and the stream of one pack both use.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) links: LinkTable,
+    pub(super) buffers: Buffers,
+}
+
 /// Reads batches for one pack.
 pub(super) struct Reader<'a, I> {
     pub(super) root: &'a Root,
     /// `None`: look at metadata only.
     pub(super) inspect: Option<&'a I>,
-    pub(super) links: &'a LinkTable,
-    pub(super) buffers: &'a Buffers,
+    pub(super) shared: &'a Shared,
     pub(super) pace: Pace,
     pub(super) mtime: u64,
 }
@@ -245,7 +274,7 @@ impl<I: Inspect> Reader<'_, I> {
     ) -> Result<Batch, PackError> {
         let start = Instant::now();
         let mut bytes = match self.inspect {
-            Some(_) => self.buffers.take(self.pace.expected_bytes(to - from)),
+            Some(_) => self.shared.buffers.take(self.pace.expected_bytes(to - from)),
             None => Vec::new(),
         };
         let mut items = Vec::with_capacity(to - from);
@@ -275,8 +304,8 @@ impl<I: Inspect> Reader<'_, I> {
 
     fn file(&self, path: &[u8], bytes: &mut Vec<u8>) -> Result<Item, PackError> {
         let Some(inspect) = self.inspect else {
-            let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|errno| PackError::read(path, errno))?;
+            let stat =
+                super::list::stat_path(path).map_err(|errno| PackError::read(path, errno))?;
             return Ok(Item::File { stat: FileStat::of(&stat), mark: None });
         };
         // NONBLOCK: should a fifo have taken the file's place, opening it must not wait.
@@ -288,7 +317,7 @@ impl<I: Inspect> Reader<'_, I> {
             return Err(PackError::changed(path, "is no longer a regular file"));
         }
         let stat = FileStat::of(&stat);
-        if stat.links > 1 && self.links.has(&stat) {
+        if stat.links > 1 && self.shared.links.has(&stat) {
             return Ok(Item::Linked { stat });
         }
         let kind = write::Kind::Regular { size: stat.size, executable: stat.is_executable() };

@@ -17,7 +17,7 @@ use super::read::Batch;
 /// Bytes read or being read ahead of the stream.
 const BYTES_AHEAD: usize = 8 << 20;
 /// Directory entries known ahead of the stream.
-const NAMES_AHEAD: usize = 50_000;
+const NAMES_AHEAD: usize = if cfg!(test) { 50 } else { 50_000 };
 /// Long enough to cost nothing, short enough to notice that the pack was cancelled.
 const FOREVER: Duration = Duration::from_millis(100);
 /// A consumer that waits this long for a result while work lies ready gets more threads.
@@ -348,3 +348,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
