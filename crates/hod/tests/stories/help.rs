@@ -58,6 +58,11 @@ fn help_of_push_shows_examples() {
     Options:
           --name <NAME>        Name of the package [default: from the directory's name]
           --version <VERSION>  Version of the package [default: from the directory's name]
+      -j, --jobs <N>           Threads that compress [default: cores]
+          --io-jobs <N>        Most threads that wait for the file system [default: 32]
+          --dry-run            Say what would be pushed, and change nothing
+          --force              Pack even what is known to be there
+          --refs               Print the reference of each package's image on stdout
       -h, --help               Print help
 
     Format (each of these changes the digests):
@@ -68,11 +73,6 @@ fn help_of_push_shows_examples() {
                                        at the first member) [default: multi]
           --mtime <TIME>               Modification time of all entries, in seconds since 1970, or
                                        `source-date-epoch` to take it from that variable [default: 0]
-      -j, --jobs <N>                   Threads that compress [default: cores]
-          --io-jobs <N>                Most threads that wait for the file system [default: 32]
-          --dry-run                    Say what would be pushed, and change nothing
-          --force                      Pack even what is known to be there
-          --refs                       Print the reference of each package's image on stdout
 
     Output:
       -q, --quiet         Say less: errors and asked-for data only
