@@ -50,6 +50,8 @@ fn a_damaged_layer_is_found_and_mended() {
     $ hod unpack zlib -m cache --to out
     2> error: could not unpack `zlib@1.3.1/[hash]`
     2>   cause: the gzip blob is damaged, in what begins at byte 0
+    2>
+    2> hint: `hod check MIRROR` names everything that is damaged, and what to do
     exit 1
     $ hod push --force cache zlib-1.3.1
     2> Pushed 1 prefix to `cache` in [time] ([size] from [size])
@@ -106,6 +108,8 @@ fn a_damaged_manifest_is_found_and_mended() {
     $ hod list -m cache
     2> error: could not use the mirror `cache`
     2>   cause: a blob should have the digest sha256:[digest], found sha256:[digest]
+    2>
+    2> hint: `hod check MIRROR` names everything that is damaged, and what to do
     exit 1
     $ hod push --force cache zlib-1.3.1
     2> Pushed 1 prefix to `cache` in [time] ([size] from [size])
@@ -136,6 +140,8 @@ fn a_damaged_config_is_found_and_mended() {
     $ hod show -m cache zlib
     2> error: could not use the mirror `cache`
     2>   cause: a blob should have the digest sha256:[digest], found sha256:[digest]
+    2>
+    2> hint: `hod check MIRROR` names everything that is damaged, and what to do
     exit 1
     $ hod push --force cache zlib-1.3.1
     2> Pushed 1 prefix to `cache` in [time] ([size] from [size])
@@ -178,7 +184,7 @@ fn an_orphan_is_named_and_harmless() {
     2> hint: orphaned files were left by an interrupted push or a replaced tag; they do no harm
     exit 1
     $ hod push cache zlib-1.3.1
-    2> Found 1 of 1 already there in `cache` in [time], nothing to push
+    2> Found 1 of 1 in `cache` in [time], nothing to push
     2>  = zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     ");
@@ -211,16 +217,20 @@ fn a_lost_index_is_an_error_and_not_an_empty_mirror() {
     $ hod list -m cache
     2> error: could not use the mirror `cache`
     2>   cause: `cache/oci/index.json` is missing
+    2>
+    2> hint: `hod check MIRROR` names everything that is damaged, and what to do
     exit 1
     $ hod check cache
     damaged  cache/oci/index.json is missing, a index
     2> Checked 3 blobs ([size]) of 0 entries in `cache` in [time]: 1 damaged
     2>
-    2> hint: push the damaged packages again from their prefixes, with `--force`
+    2> hint: put a copy of the index in its place, or push everything again to a new mirror
     exit 1
     $ hod push cache zlib-1.3.1
     2> error: could not use the mirror `cache`
     2>   cause: `cache/oci/index.json` is missing
+    2>
+    2> hint: `hod check MIRROR` names everything that is damaged, and what to do
     exit 1
     ");
 }

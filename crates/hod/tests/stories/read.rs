@@ -75,7 +75,7 @@ fn names_that_mean_nothing_or_too_much_get_a_hint() {
     $ hod show -m cache zlib@2
     2> error: no package matches `zlib@2` among 3 in `cache`
     2>
-    2> hint: did you mean `zlib`?
+    2> hint: `hod list -m cache zlib` shows what is there
     exit 1
     $ hod unpack -m cache --to out /abcdefg
     2> error: no package matches `/[hash]` among 3 in `cache`
@@ -141,6 +141,7 @@ fn a_package_is_unpacked_as_it_was() {
     story.tell("unpack zlib -m cache --to zlib-1.3.1/bin/tool");
     story.tell("unpack zlib -m cache --to none/at/all");
     story.tell("unpack zlib -m cache --to small --max-bytes 1000");
+    story.tell("unpack zlib -m cache --to small --max-entries 3");
     assert_snapshot!(story.told(), @"
     $ hod unpack zlib -m cache --to out
     2> Unpacked zlib@1.3.1/[hash] to `[DIR]/out` in [time] (5 files, [size])
@@ -172,6 +173,14 @@ fn a_package_is_unpacked_as_it_was() {
     $ hod unpack zlib -m cache --to small --max-bytes 1000
     2> error: could not unpack `zlib@1.3.1/[hash]`
     2>   cause: the archive has more than [n] bytes
+    2>
+    2> hint: if you trust it, raise the limit with `--max-bytes`
+    exit 1
+    $ hod unpack zlib -m cache --to small --max-entries 3
+    2> error: could not unpack `zlib@1.3.1/[hash]`
+    2>   cause: the archive has more than 3 members
+    2>
+    2> hint: if you trust it, raise the limit with `--max-entries`
     exit 1
     ");
     let prefix = story.at("zlib-1.3.1");

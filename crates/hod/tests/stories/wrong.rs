@@ -37,7 +37,7 @@ fn what_is_no_prefix_is_refused() {
     2> error: cannot push `empty`
     2>   cause: the prefix `[DIR]/empty` is empty
     2>
-    2> hint: there is nothing to pack in it
+    2> hint: push it when something is installed in it, or name another
     exit 1
     $ hod push cache dangling
     2> error: cannot push `dangling`
@@ -59,6 +59,8 @@ fn what_is_no_prefix_is_refused() {
     2> error: cannot push `zlib-1.3.1/bin/tool/below`
     2>   cause: could not look at `[DIR]/zlib-1.3.1/bin/tool/below`
     2>   cause: failed to query resolved metadata `[DIR]/zlib-1.3.1/bin/tool/below`: Not a directory (os error 20)
+    2>
+    2> hint: a part of this path is a file, where a directory should be
     exit 1
     ");
     assert!(!story.at("cache").exists());
@@ -140,10 +142,14 @@ fn what_is_no_mirror_is_refused() {
     exit 1
     $ hod push photos/one.jpg zlib-1.3.1
     2> error: `photos/one.jpg` is not a directory
+    2>
+    2> hint: name a directory for the mirror; `hod push` makes it
     exit 1
     $ hod push photos/one.jpg/below zlib-1.3.1
     2> error: cannot read `photos/one.jpg/below`
     2>   cause: failed to query resolved metadata `photos/one.jpg/below`: Not a directory (os error 20)
+    2>
+    2> hint: a part of this path is a file, where a directory should be
     exit 1
     $ hod list -m photos
     2> error: `photos` is not a mirror: it holds `one.jpg` and 1 more
@@ -152,16 +158,18 @@ fn what_is_no_mirror_is_refused() {
     exit 1
     $ hod list -m photos/one.jpg
     2> error: `photos/one.jpg` is not a directory
+    2>
+    2> hint: name a directory for the mirror; `hod push` makes it
     exit 1
     $ hod list -m none
     2> error: there is no mirror at `none`: the directory does not exist
     2>
-    2> hint: `hod push MIRROR PREFIX` makes a mirror
+    2> hint: `hod push none PREFIX` makes one
     exit 1
     $ hod check none
     2> error: there is no mirror at `none`: the directory does not exist
     2>
-    2> hint: `hod push MIRROR PREFIX` makes a mirror
+    2> hint: `hod push none PREFIX` makes one
     exit 1
     ");
     assert_eq!(listing(&story.at("photos")).len(), 2);
@@ -326,12 +334,12 @@ fn without_a_cache_directory_everything_works() {
     story.tell("push -q other zlib-1.3.1");
     assert_snapshot!(story.told(), @"
     $ hod push cache zlib-1.3.1
-    2> warning: nothing will be remembered for the next push: failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
+    2> warning: nothing will be remembered for the next push (HOD_CACHE_DIR names another place): failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
     2> Pushed 1 prefix to `cache` in [time] ([size] from [size])
     2>  + zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     $ hod push other zlib-1.3.1
-    2> warning: nothing will be remembered for the next push: failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
+    2> warning: nothing will be remembered for the next push (HOD_CACHE_DIR names another place): failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
     2> Pushed 1 prefix to `other` in [time] ([size] from [size])
     2>  + zlib@1.3.1/[hash] [size]  oci:other/oci:zlib-1.3.1-[hash]
     exit 0
