@@ -92,8 +92,8 @@ Examples:
   hod push --refs -q ./cache /opt/zlib-1.3.1    print the image reference for the next program
 
 Then:
-  skopeo inspect oci:./cache/oci:TAG
-  podman run --rm oci:./cache/oci:TAG COMMAND";
+  skopeo inspect oci:cache/oci:TAG
+  podman run --rm oci:cache/oci:TAG COMMAND     with the full path of the command";
 
 const LIST_EXAMPLES: &str = "\
 Examples:

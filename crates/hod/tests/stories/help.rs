@@ -89,8 +89,8 @@ fn help_of_push_shows_examples() {
       hod push --refs -q ./cache /opt/zlib-1.3.1    print the image reference for the next program
 
     Then:
-      skopeo inspect oci:./cache/oci:TAG
-      podman run --rm oci:./cache/oci:TAG COMMAND
+      skopeo inspect oci:cache/oci:TAG
+      podman run --rm oci:cache/oci:TAG COMMAND     with the full path of the command
     exit 0
     ");
 }

@@ -231,11 +231,16 @@ fn references_are_the_only_data() {
     let story = Story::with_zlib();
     story.tree("tool-2.0", "bin/tool 755 tool\\n");
     story.tell("push --refs -q cache zlib-1.3.1 tool-2.0");
+    // As podman takes it: not with `./`.
+    story.tell("push --refs -q ./cache/ zlib-1.3.1");
     story.tell("push -q cache zlib-1.3.1");
     assert_snapshot!(story.told(), @"
     $ hod push --refs -q cache zlib-1.3.1 tool-2.0
     oci:cache/oci:zlib-1.3.1-[hash]
     oci:cache/oci:tool-2.0-[hash]
+    exit 0
+    $ hod push --refs -q ./cache/ zlib-1.3.1
+    oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     $ hod push -q cache zlib-1.3.1
     exit 0
