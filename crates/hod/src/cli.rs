@@ -92,8 +92,8 @@ Examples:
   hod push --refs -q ./cache /opt/zlib-1.3.1    print the image reference for the next program
 
 Then:
-  skopeo inspect oci:./cache/oci:TAG
-  podman run --rm oci:./cache/oci:TAG COMMAND";
+  skopeo inspect oci:cache/oci:TAG
+  podman run --rm oci:cache/oci:TAG COMMAND     with the full path of the command";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -133,8 +133,6 @@ pub(crate) struct Push {
     /// Version of the package [default: from the directory's name]
     #[arg(long)]
     pub(crate) version: Option<String>,
-    #[command(flatten)]
-    pub(crate) format: Format,
     /// Threads that compress [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -150,6 +148,9 @@ pub(crate) struct Push {
     /// Print the reference of each package's image on stdout
     #[arg(long)]
     pub(crate) refs: bool,
+    // Last: its heading is that of everything after it.
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

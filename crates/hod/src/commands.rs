@@ -8,7 +8,7 @@ pub(crate) mod show;
 pub(crate) mod unpack;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use hod_archive::Cancel;
 use hod_mirror::DirectoryMirror;
@@ -50,7 +50,10 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<DirectoryMirror> {
     Ok(DirectoryMirror::open(path)?)
 }
 
-/// How container tools name an image of the mirror.
+/// How container tools name an image of the mirror. Without `./`: podman makes a name of the path
+/// and takes `localhost/./cache` for none.
 pub(crate) fn reference(mirror: &Path, tag: &str) -> String {
+    let is_name = |component: &Component<'_>| *component != Component::CurDir;
+    let mirror: PathBuf = mirror.components().filter(is_name).collect();
     format!("oci:{}:{tag}", mirror.join("oci").display())
 }

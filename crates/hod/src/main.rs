@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Command::Show(arguments) => commands::show::run(&arguments, &printer),
         Command::Check(arguments) => commands::check::run(&arguments, &printer, &cancel),
         Command::Unpack(arguments) => commands::unpack::run(&arguments, &printer, &cancel),
-        Command::Completions { shell } => commands::completions::run(shell),
+        Command::Completions { shell } => commands::completions::run(shell, &printer),
     };
     result.unwrap_or_else(|error| diagnostics::report(&error, &printer)).into()
 }

@@ -52,13 +52,19 @@ pub(crate) fn run(
     if report.findings.is_empty() {
         return Ok(ExitStatus::Success);
     }
-    printer.error("");
-    printer.error(if report.is_undamaged() {
-        "hint: orphaned files were left by an interrupted push or a replaced tag; they do no harm"
-    } else {
-        "hint: push the damaged packages again from their prefixes, with `--force`"
-    });
+    printer.hint(hint(&report));
     Ok(ExitStatus::Failure)
+}
+
+fn hint(report: &CheckReport) -> &'static str {
+    let is_index = |finding: &Finding| finding.path.ends_with("oci/index.json");
+    if report.is_undamaged() {
+        "orphaned files were left by an interrupted push or a replaced tag; they do no harm"
+    } else if report.damaged().any(is_index) {
+        "put a copy of the index in its place, or push everything again to a new mirror"
+    } else {
+        "push the damaged packages again from their prefixes, with `--force`"
+    }
 }
 
 fn verdict(report: &CheckReport) -> String {

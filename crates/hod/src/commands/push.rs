@@ -113,7 +113,10 @@ fn packages(arguments: &cli::Push) -> anyhow::Result<Vec<Package>> {
 fn store(printer: &Printer) -> LocalStore {
     let path = LocalStore::default_path();
     LocalStore::open(path.as_deref()).unwrap_or_else(|error| {
-        printer.warn(format_args!("nothing will be remembered for the next push: {error}"));
+        printer.warn(format_args!(
+            "nothing will be remembered for the next push (HOD_CACHE_DIR names another place): \
+             {error}"
+        ));
         LocalStore::none()
     })
 }
@@ -223,7 +226,7 @@ fn finish(arguments: &cli::Push, summary: &PushSummary, printer: &Printer) -> Ex
     let sum = |what: fn(&Pushed) -> u64| new.iter().map(|(_, pushed)| what(pushed)).sum::<u64>();
     if new.is_empty() && failed.is_empty() && left == 0 {
         printer.say(format_args!(
-            "Found {there} of {there} already there in `{mirror}` in {}, nothing to push",
+            "Found {there} of {there} in `{mirror}` in {}, nothing to push",
             duration(summary.took),
         ));
     } else if !new.is_empty() {
@@ -264,7 +267,7 @@ fn finish(arguments: &cli::Push, summary: &PushSummary, printer: &Printer) -> Ex
             "Interrupted: {done} of {} pushed, nothing half-written",
             count(summary.outcomes.len() as u64, "prefix"),
         ));
-        printer.error("\nhint: run the same command again to push the rest");
+        printer.hint("run the same command again to push the rest");
         return ExitStatus::Interrupted;
     }
     if failed.is_empty() { ExitStatus::Success } else { ExitStatus::Failure }
@@ -308,7 +311,7 @@ fn dry_run(
     let new: Vec<_> = planned.iter().filter(|planned| !planned.is_there).collect();
     if new.is_empty() {
         printer.say(format_args!(
-            "Found {0} of {0} already there in `{1}`, nothing to push",
+            "Found {0} of {0} in `{1}`, nothing to push",
             planned.len(),
             path.display(),
         ));

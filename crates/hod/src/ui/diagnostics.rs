@@ -7,19 +7,23 @@ use std::sync::Arc;
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{Error, PackageError};
 
+use crate::commands::UsageError;
+
 use super::printer::{ERROR, HINT};
 use super::{ExitStatus, Printer};
 
 /// At most so many hints.
 const HINTS: usize = 2;
 
+/// What is known of damage where it is met is one blob.
+const DAMAGE: &str = "`hod check MIRROR` names everything that is damaged, and what to do";
+
 /// Shows an error with its causes and hints, and says how the program ends.
 pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitStatus {
     let status = status(error.as_ref());
     if status == ExitStatus::Interrupted {
         printer.error("Interrupted, nothing half-written");
-        printer.error("");
-        printer.error(format_args!("{HINT}hint:{HINT:#} run the same command again"));
+        printer.hint("run the same command again");
         return status;
     }
     if printer.is_json() {
@@ -73,7 +77,8 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
         if matches!(find(cause), Some(hod_mirror::Error::Cancelled)) {
             return ExitStatus::Interrupted;
         }
-        if cause.is::<EncodingError>() || cause.is::<crate::commands::UsageError>() {
+        let is_bad_text = matches!(find(cause), Some(PackageError::BadText { .. }));
+        if is_bad_text || cause.is::<EncodingError>() || cause.is::<UsageError>() {
             return ExitStatus::Usage;
         }
     }
@@ -105,6 +110,12 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
 
 fn cache(error: &Error) -> Option<String> {
     match error {
+        // The name is right, the version or the hash is not.
+        Error::NotFound { similar: Some(name), query, mirror, .. }
+            if query.split(['@', '/']).next() == Some(name) =>
+        {
+            Some(format!("`hod list -m {} {name}` shows what is there", mirror.display()))
+        }
         Error::NotFound { similar: Some(similar), .. } => {
             Some(format!("did you mean `{similar}`?"))
         }
@@ -130,7 +141,9 @@ fn package(error: &PackageError) -> Option<String> {
         PackageError::NotADirectory { path } => {
             Some(format!("push the directory it lies in, `{}`", path.parent()?.display()))
         }
-        PackageError::Empty { .. } => Some("there is nothing to pack in it".to_owned()),
+        PackageError::Empty { .. } => {
+            Some("push it when something is installed in it, or name another".to_owned())
+        }
         PackageError::BadText { .. } => {
             Some("use letters, digits, `.`, `_`, `+` and `-`".to_owned())
         }
@@ -155,15 +168,35 @@ fn unpack(error: &UnpackError) -> Option<String> {
         UnpackError::DestinationExists { .. } => {
             Some("unpack to a new directory, or remove this one first".to_owned())
         }
+        UnpackError::Decode(_)
+        | UnpackError::Digest { .. }
+        | UnpackError::Size { .. }
+        | UnpackError::DiffId { .. } => Some(DAMAGE.to_owned()),
+        UnpackError::Limit { what: "bytes", .. } => {
+            Some("if you trust it, raise the limit with `--max-bytes`".to_owned())
+        }
+        UnpackError::Limit { what: "members", .. } => {
+            Some("if you trust it, raise the limit with `--max-entries`".to_owned())
+        }
+        UnpackError::Ratio { .. } => {
+            Some("if you trust it, raise the limit with `--max-ratio`".to_owned())
+        }
         _ => None,
     }
 }
 
 fn mirror(error: &hod_mirror::Error) -> Option<String> {
     match error {
-        hod_mirror::Error::DoesNotExist { .. } => {
-            Some("`hod push MIRROR PREFIX` makes a mirror".to_owned())
+        hod_mirror::Error::DoesNotExist { path } => {
+            Some(format!("`hod push {} PREFIX` makes one", path.display()))
         }
+        hod_mirror::Error::NotADirectory { .. } => {
+            Some("name a directory for the mirror; `hod push` makes it".to_owned())
+        }
+        hod_mirror::Error::SizeMismatch { .. }
+        | hod_mirror::Error::DigestMismatch { .. }
+        | hod_mirror::Error::MissingBlob { .. }
+        | hod_mirror::Error::MissingFile { .. } => Some(DAMAGE.to_owned()),
         hod_mirror::Error::NotAMirror { path, .. } => Some(format!(
             "name a new directory for the mirror, such as `{}`",
             path.join("cache").display()
@@ -179,6 +212,9 @@ fn system(error: &io::Error) -> Option<String> {
             "free some space and run the same command again; nothing half-written is left"
                 .to_owned(),
         ),
+        io::ErrorKind::NotADirectory => {
+            Some("a part of this path is a file, where a directory should be".to_owned())
+        }
         io::ErrorKind::PermissionDenied => {
             Some("run it as a user who may do this, or change the permissions".to_owned())
         }

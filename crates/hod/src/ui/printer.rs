@@ -84,6 +84,11 @@ impl Printer {
         let _ = writeln!(anstream::stderr().lock(), "{line}");
     }
 
+    /// What to do about what was just said.
+    pub(crate) fn hint(&self, hint: impl Display) {
+        self.error(format_args!("\n{HINT}hint:{HINT:#} {hint}"));
+    }
+
     /// A warning, on stderr; silent with `-q`.
     pub(crate) fn warn(&self, line: impl Display) {
         self.say(format_args!("{WARNING}warning:{WARNING:#} {line}"));

@@ -1,0 +1,10 @@
+//! Other programs read what Hod writes: container tools its images, archivers its layers.
+//!
+//! A test whose program is missing says so and passes; with `HOD_TEST_REQUIRE_ALL=1` it fails.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod archive;
+mod container;
+mod image;
+#[path = "../support/mod.rs"]
+mod support;

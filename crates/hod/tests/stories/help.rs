@@ -1,0 +1,194 @@
+//! What hod says of itself, and to words it does not know.
+
+use insta::assert_snapshot;
+
+use crate::story::Story;
+
+#[test]
+fn help_lists_the_verbs() {
+    let story = Story::new();
+    story.tell("--help");
+    assert_snapshot!(story.told(), @"
+    $ hod --help
+    Carries installed software: packs an install prefix into one reproducible blob that is at once a
+    build cache entry and a container image layer
+
+    Usage: hod [OPTIONS] <COMMAND>
+
+    Commands:
+      push         Pack install prefixes and push them to a mirror
+      list         List the packages in a mirror
+      show         Show what a mirror knows of one package
+      check        Read everything in a mirror again and compare it with its digests
+      unpack       Unpack a package to a directory, as it was packed
+      completions  Print a completion script for a shell
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Output:
+      -q, --quiet         Say less: errors and asked-for data only
+      -v, --verbose       Say more: nothing is cut to twenty lines
+          --json          Write JSON on stdout, one object per line
+          --color <WHEN>  When to use colour [default: auto] [possible values: auto, always, never]
+          --no-progress   Do not show moving progress
+
+    Exit codes: 0 done (also: nothing to do), 1 something failed or was not found, 2 wrong usage, 130
+    interrupted
+    exit 0
+    ");
+}
+
+#[test]
+fn help_of_push_shows_examples() {
+    let story = Story::new();
+    story.tell("push --help");
+    assert_snapshot!(story.told(), @"
+    $ hod push --help
+    Pack install prefixes and push them to a mirror
+
+    Usage: hod push [OPTIONS] <MIRROR> <PREFIX>...
+
+    Arguments:
+      <MIRROR>     The mirror: a directory, made if it does not exist
+      <PREFIX>...  Install prefixes
+
+    Options:
+          --name <NAME>        Name of the package [default: from the directory's name]
+          --version <VERSION>  Version of the package [default: from the directory's name]
+      -j, --jobs <N>           Threads that compress [default: cores]
+          --io-jobs <N>        Most threads that wait for the file system [default: 32]
+          --dry-run            Say what would be pushed, and change nothing
+          --force              Pack even what is known to be there
+          --refs               Print the reference of each package's image on stdout
+      -h, --help               Print help
+
+    Format (each of these changes the digests):
+          --compression <CODEC>        gzip, zstd or none; Spack reads gzip only [default: gzip]
+          --compression-level <LEVEL>  A number, or fast, default or best (gzip 1, 5, 9; zstd 1, 3, 12)
+                                       [default: default]
+          --gzip-members <HOW>         multi (decompresses in parallel) or single (for readers that stop
+                                       at the first member) [default: multi]
+          --mtime <TIME>               Modification time of all entries, in seconds since 1970, or
+                                       `source-date-epoch` to take it from that variable [default: 0]
+
+    Output:
+      -q, --quiet         Say less: errors and asked-for data only
+      -v, --verbose       Say more: nothing is cut to twenty lines
+          --json          Write JSON on stdout, one object per line
+          --color <WHEN>  When to use colour [default: auto] [possible values: auto, always, never]
+          --no-progress   Do not show moving progress
+
+    Examples:
+      hod push ./cache /opt/zlib-1.3.1              into a directory, made if need be
+      hod push ./cache /opt/* -j 8                  several prefixes at once
+      hod push ./cache ./build --name zlib --version 1.3.1
+      hod push --dry-run ./cache /opt/zlib-1.3.1    say what would be done
+      hod push --refs -q ./cache /opt/zlib-1.3.1    print the image reference for the next program
+
+    Then:
+      skopeo inspect oci:cache/oci:TAG
+      podman run --rm oci:cache/oci:TAG COMMAND     with the full path of the command
+    exit 0
+    ");
+}
+
+#[test]
+fn nothing_typed_is_wrong_usage_and_shows_help() {
+    let story = Story::new();
+    let nothing = story.run("");
+    assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(2), ""));
+    assert_eq!(nothing.stderr, story.run("--help").stdout);
+}
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    let story = Story::new();
+    for verb in ["push", "list", "show", "check", "unpack", "completions"] {
+        let help = story.done(&format!("help {verb}"));
+        assert!(help.contains("Example"), "{help}");
+    }
+}
+
+#[test]
+fn words_that_are_none_are_explained() {
+    let story = Story::new();
+    story.tell("psuh cache zlib-1.3.1");
+    story.tell("push cache");
+    story.tell("push cache zlib-1.3.1 --forse");
+    story.tell("list");
+    story.tell("push cache zlib-1.3.1 -j 0");
+    story.tell("push cache zlib-1.3.1 -q -v");
+    assert_snapshot!(story.told(), @"
+    $ hod psuh cache zlib-1.3.1
+    2> error: unrecognized subcommand 'psuh'
+    2>
+    2>   tip: a similar subcommand exists: 'push'
+    2>
+    2> Usage: hod [OPTIONS] <COMMAND>
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    $ hod push cache
+    2> error: the following required arguments were not provided:
+    2>   <PREFIX>...
+    2>
+    2> Usage: hod push <MIRROR> <PREFIX>...
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    $ hod push cache zlib-1.3.1 --forse
+    2> error: unexpected argument '--forse' found
+    2>
+    2>   tip: a similar argument exists: '--force'
+    2>
+    2> Usage: hod push --force <MIRROR> <PREFIX>...
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    $ hod list
+    2> error: the following required arguments were not provided:
+    2>   --mirror <MIRROR>
+    2>
+    2> Usage: hod list --mirror <MIRROR> [NAME]
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    $ hod push cache zlib-1.3.1 -j 0
+    2> error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    $ hod push cache zlib-1.3.1 -q -v
+    2> error: the argument '--quiet' cannot be used with '--verbose'
+    2>
+    2> Usage: hod push --quiet <MIRROR> <PREFIX>...
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    ");
+}
+
+#[test]
+fn every_shell_gets_a_completion_script_that_names_the_verbs() {
+    let story = Story::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = story.done(&format!("completions {shell}"));
+        for word in ["push", "unpack", "compression-level"] {
+            assert!(script.contains(word), "{shell} lacks {word}");
+        }
+    }
+    story.tell("completions csh");
+    assert_snapshot!(story.told(), @"
+    $ hod completions csh
+    2> error: invalid value 'csh' for '<SHELL>'
+    2>   [possible values: bash, elvish, fish, powershell, zsh]
+    2>
+    2>   tip: a similar value exists: 'zsh'
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    ");
+}

@@ -1,0 +1,17 @@
+//! Hod as its users meet it: the real program, what it is told, what it says and what it leaves.
+//!
+//! A story is a session: each command with its stdout, its stderr (`2>` before each line) and its
+//! exit code. What differs from run to run is filtered.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on ends")]
+
+mod damage;
+mod determinism;
+mod help;
+mod interrupt;
+mod push;
+mod read;
+mod reliability;
+mod story;
+#[path = "../support/mod.rs"]
+mod support;
+mod wrong;
