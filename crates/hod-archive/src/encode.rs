@@ -20,7 +20,7 @@ pub(crate) use pool::{Pending, Sequence};
 pub enum Level {
     /// The cheapest named level: gzip 1, zstd 1.
     Fast,
-    /// As small as what Spack writes, several times faster: gzip 5, zstd 3.
+    /// Smaller than what Spack writes, and several times faster: gzip 6, zstd 3.
     #[default]
     Default,
     /// As small as is sensible for something that is written once: gzip 9, zstd 12.
@@ -115,9 +115,9 @@ impl Default for Encoding {
     }
 }
 
-/// libdeflate 5 in blocks of 2 MiB: within 0.2 % of the size of zlib's level 6 at three times its
-/// speed. `docs/decisions/0002-gzip-members.md` has the curve.
-const GZIP_DEFAULT: u8 = 5;
+/// libdeflate 6: smaller than zlib's level 6, which Spack uses, at three times its speed on one
+/// core. `docs/decisions/0002-gzip-members.md` has the curve.
+const GZIP_DEFAULT: u8 = 6;
 
 impl Encoding {
     /// Checks that `codec` has this level and member layout.
@@ -162,8 +162,9 @@ impl Encoding {
     /// Bytes of the tar stream in one block. A format constant: changing it changes every digest.
     pub const fn block_size(self) -> usize {
         match self.codec {
-            Codec::Gzip | Codec::Zstd => 2 << 20,
-            Codec::None => 1 << 20,
+            Codec::Gzip | Codec::None => 1 << 20,
+            // Its window reaches over the whole block, so smaller ones cost more.
+            Codec::Zstd => 2 << 20,
         }
     }
 }

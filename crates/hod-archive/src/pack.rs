@@ -25,7 +25,7 @@ use crate::encode::{Encoders, Encoding};
 use crate::{Cancel, DiffId, Digest};
 use emit::Emitter;
 pub use error::PackError;
-use read::{LinkTable, Pace, Reader};
+use read::{Buffers, LinkTable, Pace, Reader};
 use schedule::{Next, Schedule, Work};
 
 /// What [`pack`] was asked for besides the tree.
@@ -264,9 +264,9 @@ pub fn pack<I: Inspect>(
     let (stream, writer) = stream::stream(encoders, options.encoding, depth);
     let (emitted, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || writer.run(sink));
-        let links = LinkTable::default();
-        let mut emitter = Emitter::new(&root, &links, options, Some(stream), inspect);
-        let emitted = walk(&root, Some(inspect), &links, options, |next| {
+        let (links, buffers) = (LinkTable::default(), Buffers::default());
+        let mut emitter = Emitter::new(&root, &links, &buffers, options, Some(stream), inspect);
+        let emitted = walk(&root, Some(inspect), &links, &buffers, options, |next| {
             emitter.take(next)?;
             progress(emitter.position());
             Ok(())
@@ -299,9 +299,9 @@ pub fn survey(
     last: Option<&str>,
 ) -> Result<(Fingerprint, TreeFacts), PackError> {
     let root = Root::new(prefix, last)?;
-    let links = LinkTable::default();
-    let mut emitter = Emitter::new(&root, &links, options, None, &());
-    walk(&root, None::<&()>, &links, options, |next| emitter.take(next))?;
+    let (links, buffers) = (LinkTable::default(), Buffers::default());
+    let mut emitter = Emitter::new(&root, &links, &buffers, options, None, &());
+    walk(&root, None::<&()>, &links, &buffers, options, |next| emitter.take(next))?;
     Ok(emitter.into_survey())
 }
 
@@ -310,11 +310,13 @@ fn walk<I: Inspect>(
     root: &Root,
     inspect: Option<&I>,
     links: &LinkTable,
+    buffers: &Buffers,
     options: &PackOptions,
     mut take: impl FnMut(schedule::Output) -> Result<(), PackError>,
 ) -> Result<(), PackError> {
     let schedule = Schedule::new(options.shares.max(1));
-    let reader = Reader { root, inspect, links, pace: Pace::default(), mtime: options.mtime };
+    let reader =
+        Reader { root, inspect, links, buffers, pace: Pace::default(), mtime: options.mtime };
     std::thread::scope(|scope| {
         // However this ends, the threads must be sent home before the scope waits for them.
         let schedule = schedule::CloseOnDrop(&schedule);
@@ -332,10 +334,11 @@ fn walk<I: Inspect>(
             if options.cancel.is_cancelled() {
                 return Err(PackError::Cancelled);
             }
-            match schedule.0.next()? {
+            match schedule.0.next(running < options.io_jobs)? {
                 Next::Output(output) => take(output)?,
                 // Doubling reaches any number in a few waits, and a fast file system never waits.
-                Next::Starved => running = start(running),
+                Next::Waited { starved: true } => running = start(running),
+                Next::Waited { starved: false } => {}
                 Next::End => return Ok(()),
             }
         }

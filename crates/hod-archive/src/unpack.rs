@@ -48,7 +48,7 @@ pub struct UnpackOptions<'a> {
     pub limits: Limits,
     /// How many threads inflate, and how many write.
     pub jobs: usize,
-    /// Stops the work, if the caller wants so.
+    /// Stops the work at the next read or member. A read that waits for ever is the source's to end.
     pub cancel: Cancel,
     /// The blob's digest and size; not one byte beyond that size is read.
     pub expected: Option<(Digest, u64)>,

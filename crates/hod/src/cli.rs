@@ -158,7 +158,7 @@ pub(crate) struct Format {
     /// gzip, zstd or none; Spack reads gzip only
     #[arg(long, value_name = "CODEC", default_value = "gzip")]
     pub(crate) compression: Codec,
-    /// A number, or fast, default or best (gzip 1, 5, 9; zstd 1, 3, 12)
+    /// A number, or fast, default or best (gzip 1, 6, 9; zstd 1, 3, 12)
     #[arg(long, value_name = "LEVEL", default_value = "default")]
     pub(crate) compression_level: Level,
     /// multi (decompresses in parallel) or single (for readers that stop at the first member)

@@ -16,29 +16,34 @@ pub(crate) struct Budget {
 struct State {
     available: usize,
     buffers: Vec<Vec<u8>>,
+    /// What the buffers hold together.
+    kept: usize,
 }
 
-/// Buffers kept for the next chunk; more than these would only be cold memory.
-const KEPT_BUFFERS: usize = 16;
+/// What buffers may wait for the next chunk; more would only be cold memory.
+const MOST_KEPT: usize = 8 << 20;
 /// A chunk of no bytes still costs its place in the queues.
 const LEAST: usize = 1 << 10;
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        let state = State { available: bytes, buffers: Vec::new() };
+        let state = State { available: bytes, buffers: Vec::new(), kept: 0 };
         Arc::new(Self { state: Mutex::new(state), freed: Condvar::new() })
     }
 
-    /// Waits until `bytes` may be used. Whoever takes must take in the order of the stream, so
+    /// Waits until `bytes` may be used, `room` of them for the chunk. Whoever takes must take in the order of the stream, so
     /// that the chunk everybody waits for always has its share already.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Permit {
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize, room: usize) -> Permit {
         let bytes = bytes.max(LEAST);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.available < bytes {
             state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.available -= bytes;
-        let buffer = state.buffers.pop().unwrap_or_default();
+        // A buffer much larger than its chunk would hold more than was taken.
+        let is_fit = state.buffers.last().is_some_and(|buffer| buffer.capacity() <= 2 * room);
+        let buffer = if is_fit { state.buffers.pop() } else { None }.unwrap_or_default();
+        state.kept -= buffer.capacity();
         Permit { bytes, buffer, budget: Arc::clone(self) }
     }
 }
@@ -55,6 +60,7 @@ impl Permit {
     pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
         // A used buffer is not cleared, only grown: clearing would cost as much as hashing half.
         if self.buffer.len() < size {
+            self.buffer.reserve_exact(size - self.buffer.len());
             self.buffer.resize(size, 0);
         }
         &mut self.buffer[..size]
@@ -71,7 +77,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.budget.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.available += self.bytes;
-        if state.buffers.len() < KEPT_BUFFERS && self.buffer.len() <= 4 << 20 {
+        let size = self.buffer.capacity();
+        if size > 0 && state.kept + size <= MOST_KEPT {
+            state.kept += size;
             state.buffers.push(std::mem::take(&mut self.buffer));
         }
         drop(state);

@@ -9,7 +9,7 @@ use memchr::memmem;
 
 /// Members of a larger size, packed or unpacked, are read as a stream: whole, they would hold too
 /// much memory. Hod's own are 1 MiB.
-pub(super) const MOST_MEMBER: usize = 16 << 20;
+pub(super) const MOST_MEMBER: usize = 8 << 20;
 /// Fixed header, extra length, the `HD` subfield, an empty deflate body and the trailer.
 const LEAST_MEMBER: usize = 10 + 2 + 8 + 2 + TRAILER;
 const TRAILER: usize = 8;

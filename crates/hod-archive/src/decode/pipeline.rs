@@ -52,7 +52,8 @@ impl Pipeline<'_> {
         consume: impl FnOnce(&mut Chunks) -> T + Send,
     ) -> (T, LayerDigests) {
         let jobs = self.jobs.clamp(1, 256);
-        let budget = Budget::new((44 << 20) + jobs * (4 << 20));
+        // At least the largest member twice, packed and unpacked, or nothing could ever start.
+        let budget = Budget::new(2 * (gzip::MOST_MEMBER + (1 << 20)) + jobs * (4 << 20));
         let (slots_in, slots) = bounded::<Slot>(4 * jobs + 4);
         let (work_in, work) = bounded::<Work>(2 * jobs);
         let (tap, tapped) = bounded::<Chunk>(4);
@@ -165,7 +166,7 @@ impl Cutter {
                     if let Some(spawn) = spawn_workers.take() {
                         spawn();
                     }
-                    let permit = self.budget.take(size + member.len());
+                    let permit = self.budget.take(size + member.len(), size);
                     let (done, slot) = bounded(1);
                     self.slots.send(slot).map_err(|_| Gone)?;
                     let offset = self.blob_offset;
@@ -207,7 +208,7 @@ impl Cutter {
     /// Fills chunks from a decoder until it ends.
     fn stream(&mut self, mut decoder: impl Read) -> Result<io::Result<()>, Gone> {
         loop {
-            let mut permit = self.budget.take(STREAM_CHUNK);
+            let mut permit = self.budget.take(STREAM_CHUNK, STREAM_CHUNK);
             let room = permit.room(STREAM_CHUNK);
             let mut filled = 0;
             let end = loop {

@@ -6,7 +6,7 @@ use rustix::fs::fstat;
 use sha2::{Digest as _, Sha256};
 
 use super::list::EntryKind;
-use super::read::{Batch, FileStat, Item, LinkTable};
+use super::read::{Batch, Buffers, FileStat, Item, LinkTable};
 use super::schedule::Output;
 use super::stream::{TarStream, WriterGone};
 use super::{
@@ -21,6 +21,7 @@ const LARGEST: usize = 10;
 pub(super) struct Emitter<'a, 'e, I> {
     root: &'a Root,
     links: &'a LinkTable,
+    buffers: &'a Buffers,
     mtime: u64,
     cancel: &'a Cancel,
     /// `None` when only the books are wanted.
@@ -50,6 +51,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn new(
         root: &'a Root,
         links: &'a LinkTable,
+        buffers: &'a Buffers,
         options: &'a PackOptions,
         stream: Option<TarStream<'e>>,
         inspect: &'a I,
@@ -60,6 +62,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         Self {
             root,
             links,
+            buffers,
             mtime: options.mtime,
             cancel: &options.cancel,
             stream,
@@ -80,7 +83,11 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     pub(super) fn take(&mut self, output: Output) -> Result<(), PackError> {
         match output {
             Output::Directory(listing) => self.directory(&listing.path),
-            Output::Batch(batch) => self.batch(&batch),
+            Output::Batch(batch) => {
+                self.batch(&batch)?;
+                self.buffers.give(batch.bytes);
+                Ok(())
+            }
         }
     }
 

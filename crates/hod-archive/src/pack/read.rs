@@ -24,7 +24,7 @@ const BATCH_FILES: u64 = 128;
 const OPEN_FILE: usize = 256 << 10;
 /// How long a batch should take: long enough to be worth a hand-over, short enough to share a
 /// slow directory among many threads.
-const BATCH_TIME: Duration = Duration::from_millis(1);
+const BATCH_TIME: Duration = Duration::from_millis(8);
 
 /// What of a file's metadata decides whether it has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,12 +175,19 @@ impl LinkTable {
 #[derive(Debug)]
 pub(super) struct Pace {
     nanos_per_file: AtomicU64,
+    bytes_per_file: AtomicU64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { nanos_per_file: AtomicU64::new(100_000) }
+        Self { nanos_per_file: AtomicU64::new(100_000), bytes_per_file: AtomicU64::new(4096) }
     }
+}
+
+/// Three parts of what was and one of what is. Racing threads may lose a sample; it is a guess.
+fn settle(average: &AtomicU64, sample: u64) {
+    let before = average.load(Ordering::Relaxed);
+    average.store((3 * before + sample.min(1 << 40)) / 4, Ordering::Relaxed);
 }
 
 impl Pace {
@@ -191,11 +198,52 @@ impl Pace {
         (budget / each).clamp(1, BATCH_FILES) as usize
     }
 
-    fn note(&self, took: Duration, files: usize) {
-        let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / files.max(1) as u64;
-        let before = self.nanos_per_file.load(Ordering::Relaxed);
-        self.nanos_per_file
-            .store((3 * before.min(u64::MAX / 4) + each.min(1 << 40)) / 4, Ordering::Relaxed);
+    /// About how many tar bytes so many files make.
+    fn expected_bytes(&self, files: usize) -> usize {
+        let each = self.bytes_per_file.load(Ordering::Relaxed);
+        usize::try_from(each).unwrap_or(BATCH_BYTES).saturating_mul(files).min(BATCH_BYTES)
+    }
+
+    fn note(&self, took: Duration, files: usize, bytes: usize) {
+        let files = files.max(1) as u64;
+        settle(&self.nanos_per_file, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / files);
+        settle(&self.bytes_per_file, bytes as u64 / files);
+    }
+}
+
+/// Buffers that were read into and have been written out. Taking one again spares the system
+/// from clearing fresh pages, which costs more than copying into them.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+/// Most buffers kept.
+const BUFFERS: usize = 16;
+
+impl Buffers {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// An empty buffer for about `expected` bytes. One that is far too large is left for others:
+    /// it would count in full against what may be read ahead.
+    fn take(&self, expected: usize) -> Vec<u8> {
+        let mut buffers = self.lock();
+        let fits = |buffer: &Vec<u8>| {
+            (expected / 2..=expected.saturating_mul(4)).contains(&buffer.capacity())
+        };
+        match buffers.iter().position(fits) {
+            Some(at) => buffers.swap_remove(at),
+            None => Vec::with_capacity(expected),
+        }
+    }
+
+    /// Takes back a buffer that is no longer needed.
+    pub(super) fn give(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.lock();
+        if buffers.len() < BUFFERS && buffer.capacity() > 0 {
+            buffer.clear();
+            buffers.push(buffer);
+        }
     }
 }
 
@@ -205,6 +253,7 @@ pub(super) struct Reader<'a, I> {
     /// `None`: look at metadata only.
     pub(super) inspect: Option<&'a I>,
     pub(super) links: &'a LinkTable,
+    pub(super) buffers: &'a Buffers,
     pub(super) pace: Pace,
     pub(super) mtime: u64,
 }
@@ -218,8 +267,10 @@ impl<I: Inspect> Reader<'_, I> {
         to: usize,
     ) -> Result<Batch, PackError> {
         let start = Instant::now();
-        let capacity = if self.inspect.is_some() { BATCH_BYTES / 4 } else { 0 };
-        let mut bytes = Vec::with_capacity(capacity.min((to - from) * (32 << 10)));
+        let mut bytes = match self.inspect {
+            Some(_) => self.buffers.take(self.pace.expected_bytes(to - from)),
+            None => Vec::new(),
+        };
         let mut items = Vec::with_capacity(to - from);
         let mut path = self.root.full_path(&listing.path);
         path.push(b'/');
@@ -238,8 +289,8 @@ impl<I: Inspect> Reader<'_, I> {
                 break;
             }
         }
-        self.pace.note(start.elapsed(), items.len());
-        if bytes.capacity() > bytes.len() + bytes.len() / 4 {
+        self.pace.note(start.elapsed(), items.len(), bytes.len());
+        if bytes.capacity() / 2 > bytes.len() {
             bytes.shrink_to_fit();
         }
         Ok(Batch { listing: Arc::clone(listing), from, bytes, items })

@@ -18,6 +18,8 @@ use super::read::Batch;
 const BYTES_AHEAD: usize = 8 << 20;
 /// Directory entries known ahead of the stream.
 const NAMES_AHEAD: usize = if cfg!(test) { 50 } else { 50_000 };
+/// Long enough to cost nothing, short enough to notice that the pack was cancelled.
+const FOREVER: Duration = Duration::from_millis(100);
 /// A consumer that waits this long for a result while work lies ready gets more threads.
 const PATIENCE: Duration = Duration::from_micros(300);
 
@@ -97,8 +99,10 @@ pub(super) struct Task {
 #[derive(Debug)]
 pub(super) enum Next {
     Output(Output),
-    /// Waiting while work lies ready: another thread would help.
-    Starved,
+    /// Nothing yet. `starved`: work lies ready and no thread is free, so another would help.
+    Waited {
+        starved: bool,
+    },
     End,
 }
 
@@ -152,9 +156,8 @@ impl Schedule {
                 return None;
             }
             if let Some(task) = state.start(batch) {
-                if state.idle > 0 && !state.ready.is_empty() {
-                    self.work.notify_one();
-                }
+                // One wakes the next, as long as there is something to start.
+                self.wake_worker(&state);
                 return Some(task);
             }
             state.idle += 1;
@@ -222,19 +225,21 @@ impl Schedule {
     ) {
         let at_front = state.slots.first_key_value().is_some_and(|(key, _)| *key == task.key);
         state.slots.insert(task.key.clone(), Slot::Done(output));
-        let wake_consumer = at_front && state.consumer_waits;
-        let wake_worker = state.idle > 0 && !state.ready.is_empty();
-        drop(state);
-        if wake_consumer {
+        if at_front && state.consumer_waits {
             self.front.notify_one();
         }
-        if wake_worker {
+        self.wake_worker(&state);
+    }
+
+    /// Wakes an idle thread if it would find something: waking one in vain costs two switches.
+    fn wake_worker(&self, state: &State) {
+        if state.idle > 0 && state.first_startable(1).is_some() {
             self.work.notify_one();
         }
     }
 
-    /// The next result in archive order. Waits for it.
-    pub(super) fn next(&self) -> Result<Next, PackError> {
+    /// The next result in archive order. Waits a while for it: a short one if `may_grow`.
+    pub(super) fn next(&self, may_grow: bool) -> Result<Next, PackError> {
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -260,14 +265,16 @@ impl Schedule {
                 }
                 Some(_) => {
                     state.consumer_waits = true;
+                    let patience = if may_grow { PATIENCE } else { FOREVER };
                     let (guard, waited) = self
                         .front
-                        .wait_timeout(state, PATIENCE)
+                        .wait_timeout(state, patience)
                         .unwrap_or_else(std::sync::PoisonError::into_inner);
                     state = guard;
                     state.consumer_waits = false;
-                    if waited.timed_out() && state.idle == 0 && !state.ready.is_empty() {
-                        return Ok(Next::Starved);
+                    if waited.timed_out() {
+                        let starved = state.idle == 0 && !state.ready.is_empty();
+                        return Ok(Next::Waited { starved });
                     }
                 }
             }
@@ -280,9 +287,7 @@ impl Schedule {
             let key = key.clone();
             state.ready.insert(key);
         }
-        if state.idle > 0 && !state.ready.is_empty() {
-            self.work.notify_one();
-        }
+        self.wake_worker(state);
     }
 
     /// Sends all threads home.
@@ -298,18 +303,25 @@ impl State {
         self.slots.insert(key, slot);
     }
 
-    /// Takes the first slot nobody has started, if the bounds allow.
-    fn start(&mut self, batch: usize) -> Option<Task> {
-        let key = self.ready.first()?.clone();
-        let urgent = self.slots.first_key_value().is_some_and(|(first, _)| *first == key);
-        let reserved = Batch::reserve(batch);
-        let room = match self.slots.get(&key) {
-            Some(Slot::Ready(Work::Files { .. })) => self.bytes_ahead + reserved <= self.most_bytes,
+    /// The first slot nobody has started, if the bounds allow for `batch` files of it, and
+    /// whether it is the first of all.
+    fn first_startable(&self, batch: usize) -> Option<(&Key, bool)> {
+        let key = self.ready.first()?;
+        let urgent = self.slots.first_key_value().is_some_and(|(first, _)| first == key);
+        let room = match self.slots.get(key) {
+            Some(Slot::Ready(Work::Files { .. })) => {
+                self.bytes_ahead + Batch::reserve(batch) <= self.most_bytes
+            }
             _ => self.names_ahead <= NAMES_AHEAD,
         };
-        if !urgent && !room {
-            return None;
-        }
+        (urgent || room).then_some((key, urgent))
+    }
+
+    /// Takes it.
+    fn start(&mut self, batch: usize) -> Option<Task> {
+        let (key, urgent) = self.first_startable(batch)?;
+        let key = key.clone();
+        let reserved = Batch::reserve(batch);
         self.ready.remove(&key);
         let slot = self.slots.insert(key.clone(), Slot::Running).expect("ready keys have slots");
         match slot {

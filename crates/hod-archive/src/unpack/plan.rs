@@ -19,8 +19,9 @@ use crate::{DecodeError, Member, MemberKind, TarError, TarReader};
 const MOST_JOINED: u64 = 256 << 10;
 /// Members handed over at once. Small enough to spread, large enough to keep threads awake.
 const BATCH: usize = 64;
-/// What directories and hard links may take until the end, each. About a million of them.
-const MOST_DEFERRED: usize = 24 << 20;
+/// What directories and hard links may take until the end, each: half a million of the former,
+/// a quarter million of the latter.
+const MOST_DEFERRED: usize = 16 << 20;
 
 /// What the archive turned out to hold.
 #[derive(Debug, Default)]
@@ -163,7 +164,11 @@ impl<'a> Planner<'a> {
         match name::place(relative, self.prefix.as_deref()) {
             Place::Below(target) => {
                 self.planned.counts.hardlinks += 1;
-                self.planned.hardlinks.push(path, &target)
+                // Both ends are mostly in one directory, which is noted once.
+                let shared = path.iter().zip(&target).take_while(|(a, b)| a == b).count();
+                let shared_bytes = u32::try_from(shared).unwrap_or(u32::MAX).to_le_bytes();
+                let note = [&shared_bytes, &target[shared..]].concat();
+                self.planned.hardlinks.push(path, &note)
             }
             Place::Outside | Place::AbovePrefix => Err(self.outside(target)),
             Place::Root => {
@@ -260,22 +265,31 @@ impl Planned {
     /// Links and settles; all files must be there, and nothing may be made after.
     pub(super) fn finish(&self, tree: &Tree) -> Result<(), UnpackError> {
         let mut parents = tree.parents();
-        self.hardlinks.for_each(|path, target| match parents.make_hardlink(path, target) {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                Err(UnpackError::LinkTarget { member: shown(path), target: shown(target) })
+        self.hardlinks.for_each(|path, note| {
+            let (shared, suffix) = number(note);
+            let target = [&path[..shared as usize], suffix].concat();
+            match parents.make_hardlink(path, &target) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    Err(UnpackError::LinkTarget { member: shown(path), target: shown(&target) })
+                }
+                Err(error) => Err(making(error, "link", path)),
             }
-            Err(error) => Err(making(error, "link", path)),
         })?;
         self.directories.for_each(|path, note| {
-            let (mode, mtime) = note.split_at(4);
-            // Both were written by `directory`.
-            let mode = mode.try_into().map_or(u32::MAX, u32::from_le_bytes);
+            let (mode, mtime) = number(note);
+            // Eight bytes, as `directory` wrote them.
             let mtime = mtime.try_into().map_or(0, i64::from_le_bytes);
             let mode = (mode != u32::MAX).then_some(mode);
             parents.settle(path, mode, mtime).map_err(|error| making(error, "settle", path))
         })
     }
+}
+
+/// The four bytes a note begins with, and what follows.
+fn number(note: &[u8]) -> (u32, &[u8]) {
+    let (number, rest) = note.split_at(4);
+    (number.try_into().map_or(u32::MAX, u32::from_le_bytes), rest)
 }
 
 /// The chunks, with an eye on how much they have become.

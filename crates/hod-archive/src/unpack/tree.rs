@@ -45,7 +45,7 @@ impl Tree {
 
     /// The root, for a thread that makes things in it.
     pub(super) fn parents(&self) -> Parents<'_> {
-        Parents { tree: self, path: Vec::new(), directory: None }
+        Parents { tree: self, path: Vec::new(), levels: Vec::new() }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -69,18 +69,22 @@ impl Tree {
 
     /// Opens the directory at `path`, which must be there without any link on the way.
     pub(super) fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        let mut current: Option<OwnedFd> = None;
-        let mut rest = path;
+        if path.is_empty() {
+            return Ok(fs::openat(&self.root, c".", DIRECTORY, Mode::empty())?);
+        }
+        self.open_from(self.root(), path)
+    }
+
+    /// The same from a directory within the tree; `path` is not empty.
+    fn open_from(&self, at: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
+        let (first, mut rest) = piece(path);
+        let mut directory = self.open_piece(at, first)?;
         while !rest.is_empty() {
-            let (piece, after) = piece(rest);
-            let at = current.as_ref().map_or(self.root(), AsFd::as_fd);
-            current = Some(self.open_piece(at, piece)?);
+            let (next, after) = piece(rest);
+            directory = self.open_piece(directory.as_fd(), next)?;
             rest = after;
         }
-        match current {
-            Some(directory) => Ok(directory),
-            None => Ok(fs::openat(&self.root, c".", DIRECTORY, Mode::empty())?),
-        }
+        Ok(directory)
     }
 
     fn open_piece(&self, at: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
@@ -124,47 +128,80 @@ fn piece(path: &[u8]) -> (&[u8], &[u8]) {
     cut.map_or((path, &[]), |at| (&path[..at], &path[at + 1..]))
 }
 
-/// One thread's way through the tree: the last parent directory stays open, because consecutive
-/// members mostly share it.
+/// One thread's way through the tree: the last parent directory and some above it stay open,
+/// because consecutive members mostly share them.
 #[derive(Debug)]
 pub(super) struct Parents<'t> {
     tree: &'t Tree,
+    /// Where the last level is.
     path: Vec<u8>,
-    directory: Option<OwnedFd>,
+    levels: Vec<Level>,
 }
+
+/// An open directory on the way.
+#[derive(Debug)]
+struct Level {
+    /// How much of the path names it.
+    length: usize,
+    directory: OwnedFd,
+}
+
+/// How many directories one thread keeps open. Few, since a process has some 1024 in all.
+const MOST_LEVELS: usize = 4;
 
 impl Parents<'_> {
     /// The open parent of `path` and the name in it. Parents no member describes are made.
     pub(super) fn of<'p>(&mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'_>, &'p [u8])> {
         let (parent, name) = split(path);
         if parent != self.path {
-            self.directory = None;
-            self.path.clear();
-            let opened = match self.tree.open(parent) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.make_parents(parent)?;
-                    self.tree.open(parent)?
-                }
-                opened => opened?,
-            };
-            self.directory = (!parent.is_empty()).then_some(opened);
-            self.path.extend_from_slice(parent);
+            self.go_to(parent)?;
         }
-        Ok((self.directory.as_ref().map_or(self.tree.root(), AsFd::as_fd), name))
+        Ok((self.here(), name))
     }
 
-    /// `mkdir -p`, a component at a time and through no link.
-    fn make_parents(&self, path: &[u8]) -> io::Result<()> {
+    fn here(&self) -> BorrowedFd<'_> {
+        self.levels.last().map_or(self.tree.root(), |level| level.directory.as_fd())
+    }
+
+    fn go_to(&mut self, path: &[u8]) -> io::Result<()> {
+        while let Some(level) = self.levels.last() {
+            let is_above = path.starts_with(&self.path[..level.length])
+                && matches!(path.get(level.length), None | Some(b'/'));
+            if is_above {
+                break;
+            }
+            self.levels.pop();
+        }
+        let shared = self.levels.last().map_or(0, |level| level.length);
+        self.path.truncate(shared);
+        let rest = path[shared..].strip_prefix(b"/").unwrap_or(&path[shared..]);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let directory = match self.tree.open_from(self.here(), rest) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_parents(rest)?,
+            opened => opened?,
+        };
+        if self.levels.len() == MOST_LEVELS {
+            self.levels.remove(0);
+        }
+        self.levels.push(Level { length: path.len(), directory });
+        self.path.extend_from_slice(&path[shared..]);
+        Ok(())
+    }
+
+    /// `mkdir -p` from here, a component at a time and through no link.
+    fn make_parents(&self, path: &[u8]) -> io::Result<OwnedFd> {
         let mut current: Option<OwnedFd> = None;
         for component in path.split(|&byte| byte == b'/') {
-            let at = current.as_ref().map_or(self.tree.root(), AsFd::as_fd);
+            let at = current.as_ref().map_or(self.here(), AsFd::as_fd);
             match fs::mkdirat(at, component, Mode::from_raw_mode(0o755)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
             current = Some(fs::openat(at, component, DIRECTORY, Mode::empty())?);
         }
-        Ok(())
+        current.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
     /// Makes a directory; whether it was not yet there. What is there must be a directory.
@@ -273,6 +310,19 @@ mod tests {
         assert!(tree.parents().make_file(b"out/x", 0o644).is_err());
         assert!(tree.parents().make_file(b"new/deep/x", 0o644).is_ok());
         assert_eq!(fs_err::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn whatever_way_is_taken_the_parent_is_the_right_one() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = tree(root.path());
+        let mut parents = tree.parents();
+        let paths = ["a/b/c/d/e/f/g/1", "a/b/c/d/e/2", "a/b/cc/3", "a/b/4", "ab/5", "6", "a/b/c/7"];
+        for path in paths {
+            parents.make_file(path.as_bytes(), 0o644).unwrap();
+            assert!(root.path().join(path).is_file(), "{path}");
+            assert!(parents.levels.len() <= MOST_LEVELS);
+        }
     }
 
     #[test]

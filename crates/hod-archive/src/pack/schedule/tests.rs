@@ -76,7 +76,7 @@ fn run(shares: usize, readers: usize, seed: usize, fail_at: Option<&[u8]>) -> (V
         let _close = CloseOnDrop(&schedule);
         let mut running = 0;
         loop {
-            match schedule.next() {
+            match schedule.next(running < readers) {
                 Ok(Next::Output(Output::Directory(listing))) => out.push(listing.path.clone()),
                 Ok(Next::Output(Output::Batch(batch))) => {
                     let names = batch.entries().take(batch.len());
@@ -85,11 +85,11 @@ fn run(shares: usize, readers: usize, seed: usize, fail_at: Option<&[u8]>) -> (V
                     );
                     dice.dawdle();
                 }
-                Ok(Next::Starved) if running < readers => {
+                Ok(Next::Waited { starved: true }) if running < readers => {
                     running += 1;
                     scope.spawn(|| serve(&schedule, &dice, fail_at));
                 }
-                Ok(Next::Starved) => {}
+                Ok(Next::Waited { .. }) => {}
                 Ok(Next::End) => break true,
                 Err(_) => break false,
             }
