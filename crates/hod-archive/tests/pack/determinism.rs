@@ -88,12 +88,11 @@ fn the_number_of_threads_and_their_luck_leave_no_trace() {
         let expected = packed(tree.prefix(), 1, &PackOptions { io_jobs: 1, ..base.clone() }, &());
         for jobs in [1, 2, 3, 8] {
             for io_jobs in [1, 2, 64] {
-                for shares in [1, 4] {
-                    let options = PackOptions { io_jobs, shares, ..base.clone() };
-                    let dawdler = Dawdler(AtomicU64::new((jobs * 64 + io_jobs) as u64));
-                    let found = packed(tree.prefix(), jobs, &options, &dawdler);
-                    assert_eq!(found, expected, "{jobs} encoders, {io_jobs} readers, {shares}");
-                }
+                let shares = [1, 4][(jobs + io_jobs) % 2];
+                let options = PackOptions { io_jobs, shares, ..base.clone() };
+                let dawdler = Dawdler(AtomicU64::new((jobs * 64 + io_jobs) as u64));
+                let found = packed(tree.prefix(), jobs, &options, &dawdler);
+                assert_eq!(found, expected, "{jobs} encoders, {io_jobs} readers, {shares}");
             }
         }
     }
