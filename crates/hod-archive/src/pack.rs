@@ -200,6 +200,10 @@ impl Root {
         if path.parent().is_none() {
             return Err(PackError::FileSystemRoot);
         }
+        let reserved = |name: Component<'_>| name.as_os_str().as_bytes().starts_with(b".wh.");
+        if path.components().any(reserved) {
+            return Err(PackError::Whiteout { path });
+        }
         let last = last.map(|name| {
             let (directory, file) = name.split_once('/').expect("a last entry has a directory");
             (directory.as_bytes().to_vec(), file.as_bytes().to_vec())
@@ -265,12 +269,8 @@ pub fn pack<I: Inspect>(
     let (emitted, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(move || writer.run(sink));
         let shared = Shared::default();
-        let mut emitter = Emitter::new(&root, &shared, options, Some(stream), inspect);
-        let emitted = walk(&root, Some(inspect), &shared, options, |next| {
-            emitter.take(next)?;
-            progress(emitter.position());
-            Ok(())
-        });
+        let mut emitter = Emitter::new(&root, &shared, options, Some(stream), inspect, progress);
+        let emitted = walk(&root, Some(inspect), &shared, options, |next| emitter.take(next));
         let emitted = emitted.and_then(|()| emitter.finish(last));
         (emitted, writer.join().expect("the writer does not panic"))
     });
@@ -300,7 +300,7 @@ pub fn survey(
 ) -> Result<(Fingerprint, TreeFacts), PackError> {
     let root = Root::new(prefix, last)?;
     let shared = Shared::default();
-    let mut emitter = Emitter::new(&root, &shared, options, None, &());
+    let mut emitter = Emitter::new(&root, &shared, options, None, &(), &|_| {});
     walk(&root, None::<&()>, &shared, options, |next| emitter.take(next))?;
     Ok(emitter.into_survey())
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rustix::fs::fstat;
 use sha2::{Digest as _, Sha256};
 
 use super::list::EntryKind;
@@ -26,6 +25,7 @@ pub(super) struct Emitter<'a, 'e, I> {
     /// `None` when only the books are wanted.
     stream: Option<TarStream<'e>>,
     inspect: &'a I,
+    progress: &'a (dyn Fn(u64) + Sync),
     header: Vec<u8>,
     facts: TreeFacts,
     marks: Vec<(Mark, Vec<u8>)>,
@@ -53,6 +53,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         options: &'a PackOptions,
         stream: Option<TarStream<'e>>,
         inspect: &'a I,
+        progress: &'a (dyn Fn(u64) + Sync),
     ) -> Self {
         let mut fingerprint = Sha256::new();
         fingerprint.update(b"hod fingerprint 1\0");
@@ -64,6 +65,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             cancel: &options.cancel,
             stream,
             inspect,
+            progress,
             header: Vec::new(),
             facts: TreeFacts::default(),
             marks: Vec::new(),
@@ -72,17 +74,15 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         }
     }
 
-    /// Bytes of the tar stream so far.
-    pub(super) fn position(&self) -> u64 {
-        self.stream.as_ref().map_or(0, TarStream::position)
-    }
-
     pub(super) fn take(&mut self, output: Output) -> Result<(), PackError> {
         match output {
             Output::Directory(listing) => self.directory(&listing.path),
             Output::Batch(batch) => {
                 self.batch(&batch)?;
                 self.shared.buffers.give(batch.bytes);
+                if let Some(stream) = &self.stream {
+                    (self.progress)(stream.position());
+                }
                 Ok(())
             }
         }
@@ -246,17 +246,12 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             if got == 0 {
                 return Err(PackError::changed(path, "shrank while it was read"));
             }
+            (self.progress)(stream.position());
             left = left
                 .checked_sub(got)
                 .ok_or_else(|| PackError::changed(path, "grew while it was read"))?;
         }
-        // Many calls are not one moment: had the file been written to in between, its parts
-        // would not belong together.
-        let after = fstat(file).map_err(|errno| PackError::read(path, errno))?;
-        let after = FileStat::of(&after);
-        if (after.size, after.mtime, after.ctime) != (stat.size, stat.mtime, stat.ctime) {
-            return Err(PackError::changed(path, "changed while it was read"));
-        }
+        stat.must_still_hold(file, path)?;
         stream.zeros(padding(stat.size)).map_err(stopped)?;
         Ok(scan.and_then(InspectFile::finish))
     }

@@ -64,6 +64,18 @@ impl FileStat {
         (self.size, self.mtime, self.mode)
     }
 
+    /// Many reads are not one moment: had the file been written to in between, its parts would not
+    /// belong together.
+    pub(super) fn must_still_hold(&self, file: &OwnedFd, path: &[u8]) -> Result<(), PackError> {
+        let now = fstat(file).map_err(|errno| PackError::read(path, errno))?;
+        let now = Self::of(&now);
+        if (now.size, now.mtime, now.ctime) == (self.size, self.mtime, self.ctime) {
+            Ok(())
+        } else {
+            Err(PackError::changed(path, "changed while it was read"))
+        }
+    }
+
     pub(super) const fn is_executable(&self) -> bool {
         self.mode & 0o100 != 0
     }
@@ -327,7 +339,7 @@ impl<I: Inspect> Reader<'_, I> {
         }
         let start = bytes.len();
         if stat.size > 0 {
-            read_small(&file, path, stat.size, bytes)?;
+            read_small(&file, path, &stat, bytes)?;
         }
         let name = self.root.relative(path);
         let mark = inspect.begin(name).and_then(|mut scan| {
@@ -349,29 +361,29 @@ impl<I: Inspect> Reader<'_, I> {
     }
 }
 
-/// Reads exactly `size` bytes, normally with one call: a regular file gives less than was asked
-/// for only at its end, and more than `size` is asked for.
+/// Reads the whole file, normally with one call: a regular file gives less than was asked for
+/// only at its end, and more than its size is asked for.
 fn read_small(
     file: &OwnedFd,
     path: &[u8],
-    size: u64,
+    stat: &FileStat,
     bytes: &mut Vec<u8>,
 ) -> Result<(), PackError> {
-    let size = usize::try_from(size).expect("small files fit in memory");
+    let size = usize::try_from(stat.size).expect("small files fit in memory");
     let end = bytes.len() + size;
     bytes.reserve(size + 1);
-    loop {
-        let before = bytes.len();
+    for calls in 1.. {
         let got = retry_on_intr(|| read(file, spare_capacity(bytes)))
             .map_err(|errno| PackError::read(path, errno))?;
         if bytes.len() > end {
             return Err(PackError::changed(path, "grew while it was read"));
         }
         if bytes.len() == end {
-            return Ok(());
+            return if calls == 1 { Ok(()) } else { stat.must_still_hold(file, path) };
         }
-        if got == 0 || bytes.len() == before {
+        if got == 0 {
             return Err(PackError::changed(path, "shrank while it was read"));
         }
     }
+    unreachable!("a file has no endless number of bytes")
 }
