@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on ends")]
 
 mod damage;
+// The same path on every machine is one of `/proc`.
+#[cfg(target_os = "linux")]
 mod determinism;
 mod help;
 mod interrupt;
