@@ -101,6 +101,12 @@ pub enum EncodingError {
         /// The codec's last level.
         highest: u8,
     },
+    /// A level asked of no compression.
+    #[error("without compression there is no level {level} to choose")]
+    NoLevels {
+        /// The level asked for.
+        level: u8,
+    },
     /// `Members::Single` asked of a codec other than gzip.
     #[error("only gzip can be written as a single member, not {codec}")]
     Members {
@@ -136,7 +142,12 @@ impl Encoding {
             Level::Fast => fast,
             Level::Default => default,
             Level::Best => best,
-            Level::Number(level) if (lowest..=highest).contains(&level) => level,
+            Level::Number(level) if codec != Codec::None && (lowest..=highest).contains(&level) => {
+                level
+            }
+            Level::Number(level) if codec == Codec::None => {
+                return Err(EncodingError::NoLevels { level });
+            }
             Level::Number(level) => {
                 return Err(EncodingError::Level { codec, level, lowest, highest });
             }

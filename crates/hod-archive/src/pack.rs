@@ -10,7 +10,9 @@
 
 mod emit;
 mod error;
+mod key;
 mod list;
+mod path;
 mod read;
 mod schedule;
 mod stream;

@@ -37,7 +37,7 @@ pub enum Error {
 
     /// The mirror's layout number is above the one this program knows.
     #[error(
-        "the mirror `{}` was made by a newer hod: its layout version is {found}, this program \
+        "the mirror was made by a newer hod: the layout version in `{}` is {found}, this program \
          reads up to {supported}",
         path.display()
     )]

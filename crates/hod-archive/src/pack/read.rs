@@ -12,6 +12,7 @@ use rustix::fs::{OFlags, Stat, fstat};
 use rustix::io::{read, retry_on_intr};
 
 use super::list::{Entry, EntryKind, Listing};
+use super::path::{open_path, read_link, stat_path};
 use super::{Inspect, InspectFile, Mark, PackError, Root};
 use crate::tar::{padding, write};
 
@@ -316,14 +317,12 @@ impl<I: Inspect> Reader<'_, I> {
 
     fn file(&self, path: &[u8], bytes: &mut Vec<u8>) -> Result<Item, PackError> {
         let Some(inspect) = self.inspect else {
-            let stat =
-                super::list::stat_path(path).map_err(|errno| PackError::read(path, errno))?;
+            let stat = stat_path(path).map_err(|errno| PackError::read(path, errno))?;
             return Ok(Item::File { stat: FileStat::of(&stat), mark: None });
         };
         // NONBLOCK: should a fifo have taken the file's place, opening it must not wait.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file =
-            super::list::open_path(path, flags).map_err(|errno| PackError::read(path, errno))?;
+        let file = open_path(path, flags).map_err(|errno| PackError::read(path, errno))?;
         let stat = fstat(&file).map_err(|errno| PackError::read(path, errno))?;
         if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
             return Err(PackError::changed(path, "is no longer a regular file"));
@@ -351,7 +350,7 @@ impl<I: Inspect> Reader<'_, I> {
     }
 
     fn symlink(&self, path: &[u8], bytes: &mut Vec<u8>) -> Result<Item, PackError> {
-        let target = super::list::read_link(path).map_err(|errno| PackError::read(path, errno))?;
+        let target = read_link(path).map_err(|errno| PackError::read(path, errno))?;
         let mut mark = None;
         if let Some(inspect) = self.inspect {
             write::header(bytes, &path[1..], write::Kind::Symlink { target: &target }, self.mtime);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::PackError;
+use super::key::Key;
 use super::list::Listing;
 use super::read::Batch;
 
@@ -22,27 +23,6 @@ const NAMES_AHEAD: usize = if cfg!(test) { 50 } else { 50_000 };
 const FOREVER: Duration = Duration::from_millis(100);
 /// A consumer that waits this long for a result while work lies ready gets more threads.
 const PATIENCE: Duration = Duration::from_micros(300);
-
-/// Sorts in archive order: the components of a directory's path, each preceded by a NUL (which no
-/// name holds, so `a` and all below it precede `a.b`). Files of a directory follow the directory
-/// and precede its children: two NULs and their position.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(Arc<[u8]>);
-
-impl Key {
-    pub(super) fn root() -> Self {
-        Self(Arc::from([]))
-    }
-
-    fn child(&self, name: &[u8]) -> Self {
-        Self([&self.0, &[0][..], name].concat().into())
-    }
-
-    fn files(&self, from: usize) -> Self {
-        // Listings are bounded by memory far below u64, and big-endian numbers sort.
-        Self([&self.0, &[0, 0][..], &(from as u64).to_be_bytes()].concat().into())
-    }
-}
 
 /// Something a thread can do.
 #[derive(Debug)]

@@ -226,7 +226,7 @@ fn finish(arguments: &cli::Push, summary: &PushSummary, printer: &Printer) -> Ex
     let sum = |what: fn(&Pushed) -> u64| new.iter().map(|(_, pushed)| what(pushed)).sum::<u64>();
     if new.is_empty() && failed.is_empty() && left == 0 {
         printer.say(format_args!(
-            "Found {there} of {there} in `{mirror}` in {}, nothing to push",
+            "{there} of {there} already there in `{mirror}` in {}, nothing to push",
             duration(summary.took),
         ));
     } else if !new.is_empty() {
@@ -311,7 +311,7 @@ fn dry_run(
     let new: Vec<_> = planned.iter().filter(|planned| !planned.is_there).collect();
     if new.is_empty() {
         printer.say(format_args!(
-            "Found {0} of {0} in `{1}`, nothing to push",
+            "{0} of {0} already there in `{1}`, nothing to push",
             planned.len(),
             path.display(),
         ));

@@ -184,7 +184,7 @@ fn an_orphan_is_named_and_harmless() {
     2> hint: orphaned files were left by an interrupted push or a replaced tag; they do no harm
     exit 1
     $ hod push cache zlib-1.3.1
-    2> Found 1 of 1 in `cache` in [time], nothing to push
+    2> 1 of 1 already there in `cache` in [time], nothing to push
     2>  = zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     ");

@@ -21,7 +21,7 @@ fn a_prefix_is_pushed_once() {
     2>  + zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     $ hod push cache zlib-1.3.1
-    2> Found 1 of 1 in `cache` in [time], nothing to push
+    2> 1 of 1 already there in `cache` in [time], nothing to push
     2>  = zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     $ hod check cache
@@ -126,7 +126,7 @@ fn several_prefixes_are_recorded_in_the_order_they_were_named() {
     2> [1/3] Found zlib@1.3.1/[hash] ([size], [time])
     2> [2/3] Found tool@unversioned/[hash] ([size], [time])
     2> [3/3] Found hdf5@1.14.3/[hash] ([size], [time])
-    2> Found 3 of 3 in `cache` in [time], nothing to push
+    2> 3 of 3 already there in `cache` in [time], nothing to push
     2>  = zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     2>  = tool@unversioned/[hash] [size]  oci:cache/oci:tool-unversioned-[hash]
     2>  = hdf5@1.14.3/[hash] [size]  oci:cache/oci:hdf5-1.14.3-[hash]
@@ -200,7 +200,7 @@ fn a_dry_run_changes_nothing() {
     2>  + tool@2.0  1 file, [size]
     exit 0
     $ hod push --dry-run cache zlib-1.3.1
-    2> Found 1 of 1 in `cache`, nothing to push
+    2> 1 of 1 already there in `cache`, nothing to push
     exit 0
     $ hod push --dry-run --force cache zlib-1.3.1
     2> Would push 1 prefix to `cache` ([size] before compression)
@@ -426,7 +426,7 @@ fn special_files_are_left_out_with_a_warning() {
     2>  + tool@1.0/[hash] [size]  oci:cache/oci:tool-1.0-[hash]
     exit 0
     $ hod push cache tool-1.0
-    2> Found 1 of 1 in `cache` in [time], nothing to push
+    2> 1 of 1 already there in `cache` in [time], nothing to push
     2>  = tool@1.0/[hash] [size]  oci:cache/oci:tool-1.0-[hash]
     exit 0
     ");

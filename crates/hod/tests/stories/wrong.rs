@@ -187,12 +187,12 @@ fn a_mirror_of_a_newer_layout_is_left_alone() {
     story.tell("check cache");
     assert_snapshot!(story.told(), @"
     $ hod push cache zlib-1.3.1
-    2> error: the mirror `cache/hod.json` was made by a newer hod: its layout version is 99, this program reads up to 1
+    2> error: the mirror was made by a newer hod: the layout version in `cache/hod.json` is 99, this program reads up to 1
     2>
     2> hint: install a newer hod
     exit 1
     $ hod list -m cache
-    2> error: the mirror `cache/hod.json` was made by a newer hod: its layout version is 99, this program reads up to 1
+    2> error: the mirror was made by a newer hod: the layout version in `cache/hod.json` is 99, this program reads up to 1
     2>
     2> hint: install a newer hod
     exit 1

@@ -250,6 +250,7 @@ impl fmt::Display for Problem {
     /// Completes "FILE …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Missing { role: role @ Role::Index } => write!(f, "is missing, an {role}"),
             Self::Missing { role } => write!(f, "is missing, a {role}"),
             Self::WrongSize { expected, found } => {
                 write!(f, "should have {expected} bytes, found {found}")
