@@ -142,10 +142,8 @@ impl Encoding {
             Level::Fast => fast,
             Level::Default => default,
             Level::Best => best,
-            Level::Number(level) if codec != Codec::None && (lowest..=highest).contains(&level) => {
-                level
-            }
-            Level::Number(level) if codec == Codec::None => {
+            Level::Number(level) if (lowest..=highest).contains(&level) => level,
+            Level::Number(level) if codec == Codec::None && level != 0 => {
                 return Err(EncodingError::NoLevels { level });
             }
             Level::Number(level) => {

@@ -253,11 +253,7 @@ fn a_spack_mirror_becomes_one_of_ours_when_it_is_written_to() {
 }
 
 #[rstest]
-#[case::newer(
-    "hod.json",
-    r#"{"layoutVersion":2}"#,
-    "its layout version is 2, this program reads up to 1"
-)]
+#[case::newer("hod.json", r#"{"layoutVersion":2}"#, "is 2, this program reads up to 1")]
 #[case::garbage("hod.json", "garbage", "cannot understand")]
 #[case::empty("hod.json", "", "cannot understand")]
 #[case::zero("hod.json", r#"{"layoutVersion":0}"#, "cannot understand")]

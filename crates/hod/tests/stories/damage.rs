@@ -221,7 +221,7 @@ fn a_lost_index_is_an_error_and_not_an_empty_mirror() {
     2> hint: `hod check MIRROR` names everything that is damaged, and what to do
     exit 1
     $ hod check cache
-    damaged  cache/oci/index.json is missing, a index
+    damaged  cache/oci/index.json is missing, an index
     2> Checked 3 blobs ([size]) of 0 entries in `cache` in [time]: 1 damaged
     2>
     2> hint: put a copy of the index in its place, or push everything again to a new mirror

@@ -38,7 +38,7 @@ fn the_bytes_are_those_of_the_first_release() {
             "gzip",
             "multi",
             [
-                "sha256:70a1c85945b4823b5b57d4be3ac5d2d27f5d7c510e2edb9b840345f6af617693",
+                "sha256:1e0a92bc1d3f507713ce13dee3fb901c0ff82d76b499a4596c5b9b45387e1f67",
                 "sha256:4f7c389520ec1db5afb59e7e3e9c07424b1907d9495ffc156242093839df044b",
             ],
         ),

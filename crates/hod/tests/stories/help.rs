@@ -67,7 +67,7 @@ fn help_of_push_shows_examples() {
 
     Format (each of these changes the digests):
           --compression <CODEC>        gzip, zstd or none; Spack reads gzip only [default: gzip]
-          --compression-level <LEVEL>  A number, or fast, default or best (gzip 1, 5, 9; zstd 1, 3, 12)
+          --compression-level <LEVEL>  A number, or fast, default or best (gzip 1, 6, 9; zstd 1, 3, 12)
                                        [default: default]
           --gzip-members <HOW>         multi (decompresses in parallel) or single (for readers that stop
                                        at the first member) [default: multi]

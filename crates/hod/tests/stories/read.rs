@@ -115,7 +115,7 @@ fn a_package_is_shown() {
       layer     sha256:[digest] [size], gzip
       diff id   sha256:[digest] [size]
       contains  5 files ([size]), 6 directories, 1 symbolic link, 1 hard link
-      made with --compression gzip --compression-level 5 --gzip-members multi --mtime 0
+      made with --compression gzip --compression-level 6 --gzip-members multi --mtime 0
       largest files
      [size]  lib/libz.so.1
      [size]  bin/tool

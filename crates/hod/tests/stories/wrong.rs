@@ -234,7 +234,7 @@ fn formats_that_do_not_exist_are_explained() {
     2> error: zstd has levels 1 to 19, not 30
     exit 2
     $ hod push cache zlib-1.3.1 --compression none --compression-level 3
-    2> error: none has levels 0 to 0, not 3
+    2> error: without compression there is no level 3 to choose
     exit 2
     $ hod push cache zlib-1.3.1 --compression zstd --gzip-members single
     2> error: only gzip can be written as a single member, not zstd
