@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mirror = DirectoryMirror::ensure("./cache")?;
-//! let store = LocalStore::open(LocalStore::default_path().as_deref())?;
+//! let store = LocalStore::open("./store".as_ref(), LocalStore::DEFAULT_LIMIT)?;
 //! let prefixes = [hod_cache::Package::at("/opt/zlib-1.3.1")?];
 //! let quiet = |_: Event<'_>| {};
 //! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &quiet)?;

@@ -13,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use etcetera::BaseStrategy as _;
 use hod_archive::{DiffId, Digest, Encoding, Fingerprint, Packed};
 use hod_mirror::oci::PackageFacts;
 use serde::{Deserialize, Serialize};
@@ -24,10 +23,6 @@ use crate::Package;
 /// Raised whenever the same tree and options would give other bytes than before: old records
 /// then no longer match.
 const FORMAT: u32 = 1;
-
-/// Blobs are forgotten, least recently used first, beyond this many bytes, unless
-/// `HOD_CACHE_SIZE` says otherwise.
-const DEFAULT_LIMIT: u64 = 10 << 30;
 
 /// The local store, or a stand-in that remembers nothing.
 #[derive(Debug, Clone)]
@@ -81,27 +76,15 @@ impl Record {
 }
 
 impl LocalStore {
-    /// `$HOD_CACHE_DIR`, else `$XDG_CACHE_HOME/hod`, else `~/.cache/hod`.
-    pub fn default_path() -> Option<PathBuf> {
-        if let Some(directory) = std::env::var_os("HOD_CACHE_DIR").filter(|dir| !dir.is_empty()) {
-            return Some(directory.into());
-        }
-        let base = etcetera::choose_base_strategy().ok()?;
-        Some(base.cache_dir().join("hod"))
-    }
+    /// Bytes of blobs that a store keeps unless it is told otherwise.
+    pub const DEFAULT_LIMIT: u64 = 10 << 30;
 
-    /// The store in `directory`, which is made if need be. Without a directory: a store that
-    /// remembers nothing.
-    pub fn open(directory: Option<&Path>) -> io::Result<Self> {
-        let limit = std::env::var("HOD_CACHE_SIZE")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(DEFAULT_LIMIT);
-        if let Some(directory) = directory {
-            fs_err::create_dir_all(directory.join("packed"))?;
-            fs_err::create_dir_all(directory.join("blobs/sha256"))?;
-        }
-        Ok(Self { directory: directory.map(Path::to_owned), limit })
+    /// The store in `directory`, which is made if need be. Blobs are forgotten, least recently
+    /// used first, beyond `limit` bytes.
+    pub fn open(directory: &Path, limit: u64) -> io::Result<Self> {
+        fs_err::create_dir_all(directory.join("packed"))?;
+        fs_err::create_dir_all(directory.join("blobs/sha256"))?;
+        Ok(Self { directory: Some(directory.to_owned()), limit })
     }
 
     /// A store that remembers nothing.
@@ -216,4 +199,66 @@ fn is_settled(newest: (i64, u64), began: SystemTime) -> bool {
     let tick = if nanos == 0 { Duration::from_secs(2) } else { Duration::from_millis(100) };
     let newest = SystemTime::UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanos).unwrap_or(0));
     newest + tick <= began
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// A store that may keep `limit` bytes, and blobs of 100 bytes in it, oldest first.
+    fn store(limit: u64, blobs: &[&[u8]]) -> (tempfile::TempDir, LocalStore, Vec<Digest>) {
+        let place = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(&place.path().join("store"), limit).unwrap();
+        let mut digests = Vec::new();
+        for (age, content) in blobs.iter().rev().enumerate() {
+            let digest = Digest::of(content);
+            let file = place.path().join(digest.hex());
+            fs_err::write(&file, content).unwrap();
+            store.keep_blob(&digest, &file);
+            let then = SystemTime::now() - Duration::from_secs(60 * (1 + age as u64));
+            let file = fs_err::File::options().write(true).open(file).unwrap();
+            file.file().set_modified(then).unwrap();
+            digests.insert(0, digest);
+        }
+        (place, store, digests)
+    }
+
+    #[test]
+    fn the_least_recently_used_blobs_go_first() {
+        let (_place, store, digests) = store(200, &[&[1; 100], &[2; 100], &[3; 100]]);
+        // Using the oldest makes it the newest.
+        assert!(store.verified_blob(&digests[0], 100).is_some());
+        store.shrink().unwrap();
+        let left = digests.iter().map(|digest| store.verified_blob(digest, 100).is_some());
+        assert_eq!(left.collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn a_damaged_blob_is_not_used_and_makes_room_for_a_good_one() {
+        let (place, store, digests) = store(200, &[&[1; 100]]);
+        let file = place.path().join(digests[0].hex());
+        fs_err::write(&file, [9; 100]).unwrap();
+        assert_eq!(store.verified_blob(&digests[0], 100), None);
+        fs_err::remove_file(&file).unwrap();
+        fs_err::write(&file, [1; 100]).unwrap();
+        store.keep_blob(&digests[0], &file);
+        assert!(store.verified_blob(&digests[0], 100).is_some());
+    }
+
+    #[rstest]
+    #[case::long_ago((1_000_000, 5), true)]
+    #[case::half_a_second_before((1_999_999, 500_000_000), true)]
+    #[case::a_moment_before((1_999_999, 999_000_000), false)]
+    #[case::a_second_before_on_a_clock_of_seconds((1_999_999, 0), false)]
+    #[case::three_seconds_before_on_a_clock_of_seconds((1_999_997, 0), true)]
+    #[case::afterwards((2_000_001, 5), false)]
+    fn a_tree_that_changed_a_moment_ago_is_not_remembered(
+        #[case] newest: (i64, u64),
+        #[case] expected: bool,
+    ) {
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000);
+        assert_eq!(is_settled(newest, began), expected);
+    }
 }

@@ -123,6 +123,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct Push {
     /// The mirror: a directory, made if it does not exist
+    #[arg(value_parser = mirror)]
     pub(crate) mirror: PathBuf,
     /// Install prefixes
     #[arg(required = true, value_name = "PREFIX")]
@@ -171,6 +172,19 @@ pub(crate) struct Format {
     pub(crate) mtime: String,
 }
 
+/// A directory or a `file://` URL of one. Other URLs are refused: taken for a path, each would
+/// become a directory named `oci:`.
+fn mirror(text: &str) -> Result<PathBuf, String> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Ok(PathBuf::from(text)) };
+    if scheme != "file" {
+        return Err(format!("only directories can be mirrors so far, not {scheme}://"));
+    }
+    if !rest.starts_with('/') {
+        return Err("a file:// URL needs an absolute path, as in file:///srv/mirror".to_owned());
+    }
+    Ok(PathBuf::from(rest))
+}
+
 fn members(text: &str) -> Result<Members, String> {
     match text {
         "multi" => Ok(Members::Multi),
@@ -182,7 +196,7 @@ fn members(text: &str) -> Result<Members, String> {
 #[derive(Debug, Args)]
 pub(crate) struct From {
     /// The mirror to read from
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = mirror)]
     pub(crate) mirror: PathBuf,
 }
 
@@ -205,6 +219,7 @@ pub(crate) struct Show {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The mirror
+    #[arg(value_parser = mirror)]
     pub(crate) mirror: PathBuf,
     /// Threads that read and decompress [default: cores]
     #[arg(short, long, value_name = "N")]
@@ -250,6 +265,14 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn a_mirror_is_a_directory() {
+        assert_eq!(mirror("./cache").unwrap(), PathBuf::from("./cache"));
+        assert_eq!(mirror("file:///srv/cache").unwrap(), PathBuf::from("/srv/cache"));
+        assert!(mirror("oci://ghcr.io/a/b").unwrap_err().contains("not oci://"));
+        assert!(mirror("file://cache").unwrap_err().contains("absolute"));
+    }
 
     #[test]
     fn arguments_are_consistent() {

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod settings;
 mod ui;
 
 use std::process::ExitCode;

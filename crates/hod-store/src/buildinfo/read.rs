@@ -3,6 +3,8 @@
 //! The text may be anybody's, so no tree is built: two levels are read, and what is deeper in
 //! unknown keys is passed over. Aliases, which Spack never writes, are refused with it.
 
+use std::borrow::Cow;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
 use super::{BuildInfo, ParseBuildInfoError as Error};
@@ -16,7 +18,8 @@ pub(super) fn build_info(text: &str) -> Result<BuildInfo, Error> {
     let json = serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string());
     let text = json.as_deref().unwrap_or(text);
 
-    let mut events = Events { parser: Parser::new_from_str(text) };
+    let (shielded, dash) = shield(text);
+    let mut events = Events { parser: Parser::new_from_str(&shielded), dash };
     loop {
         match events.next()? {
             Event::StreamStart | Event::DocumentStart(_) => {}
@@ -55,12 +58,28 @@ pub(super) fn build_info(text: &str) -> Result<BuildInfo, Error> {
     Ok(info)
 }
 
+/// saphyr-parser 0.3.3 takes the last word of a plain scalar such as `[a -]`, which Spack's YAML
+/// writes and reads, for the beginning of a list item. Such dashes are hidden from it behind a
+/// private character that the text does not hold; it is returned too.
+fn shield(text: &str) -> (Cow<'_, str>, Option<char>) {
+    let ends = [',', ']', '}', '[', '{'];
+    if !ends.iter().any(|end| text.contains(&format!(" -{end}"))) {
+        return (Cow::Borrowed(text), None);
+    }
+    let Some(dash) = ('\u{100000}'..='\u{10fffd}').find(|dash| !text.contains(*dash)) else {
+        return (Cow::Borrowed(text), None);
+    };
+    let hide = |text: String, end| text.replace(&format!(" -{end}"), &format!(" {dash}{end}"));
+    (Cow::Owned(ends.into_iter().fold(text.to_owned(), hide)), Some(dash))
+}
+
 fn inverted(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     pairs.into_iter().map(|(prefix, hash)| (hash, prefix)).collect()
 }
 
 struct Events<'t> {
     parser: Parser<'t, StrInput<'t>>,
+    dash: Option<char>,
 }
 
 impl<'t> Events<'t> {
@@ -69,10 +88,18 @@ impl<'t> Events<'t> {
         Ok(event.map_or(Event::StreamEnd, |(event, _)| event))
     }
 
+    /// A scalar's text as it was before [`shield`].
+    fn own(&self, text: Cow<'_, str>) -> String {
+        match self.dash {
+            Some(dash) => text.replace(dash, "-"),
+            None => text.into_owned(),
+        }
+    }
+
     /// The next key of the outermost mapping, or `None` at its end.
     fn key(&mut self) -> Result<Option<String>, Error> {
         match self.next()? {
-            Event::Scalar(text, ..) => Ok(Some(text.into_owned())),
+            Event::Scalar(text, ..) => Ok(Some(self.own(text))),
             Event::MappingEnd => Ok(None),
             _ => Err(Error::NotAMapping),
         }
@@ -80,7 +107,7 @@ impl<'t> Events<'t> {
 
     fn text(&mut self, key: &str) -> Result<String, Error> {
         match self.next()? {
-            Event::Scalar(text, ..) => Ok(text.into_owned()),
+            Event::Scalar(text, ..) => Ok(self.own(text)),
             _ => Err(mismatch(key, "text")),
         }
     }
@@ -94,7 +121,7 @@ impl<'t> Events<'t> {
         let mut names = Vec::new();
         loop {
             match self.next()? {
-                Event::Scalar(name, ..) => names.push(name.into_owned()),
+                Event::Scalar(name, ..) => names.push(self.own(name)),
                 Event::SequenceEnd => return Ok(names),
                 _ => return Err(mismatch(key, "list of names")),
             }
@@ -110,7 +137,7 @@ impl<'t> Events<'t> {
         let mut pairs = Vec::new();
         loop {
             match self.next()? {
-                Event::Scalar(name, ..) => pairs.push((name.into_owned(), self.text(key)?)),
+                Event::Scalar(name, ..) => pairs.push((self.own(name), self.text(key)?)),
                 Event::MappingEnd => return Ok(pairs),
                 _ => return Err(mismatch(key, "mapping of texts")),
             }

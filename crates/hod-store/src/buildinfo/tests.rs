@@ -227,6 +227,8 @@ fn string() -> impl Strategy<Value = String> {
         "inf",
         "2001-12-14",
         "T12:00:00Z",
+        " -",
+        "\u{10fffd}",
         "\n",
         "\t",
         "\r",
@@ -249,6 +251,13 @@ fn string() -> impl Strategy<Value = String> {
         1 => prop::collection::vec(prop::sample::select(vec!["k", "k "]), 100..140)
             .prop_map(|p| p.concat()),
     ]
+}
+
+#[test]
+fn a_name_that_ends_in_a_lone_dash_is_read_back() {
+    let names = ["a -", "b - c -", "-", "d -,", "e -]"].map(str::to_owned).to_vec();
+    let info = BuildInfo { relocate_links: names, ..BuildInfo::default() };
+    assert_eq!(BuildInfo::parse(&info.render()).unwrap(), info);
 }
 
 prop_compose! {

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{UsageError, jobs, reference};
 use crate::cli;
+use crate::settings::{local_store, source_date_epoch};
 use crate::ui::diagnostics;
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{DIM, ExitStatus, Printer, Progress};
@@ -32,7 +33,7 @@ pub(crate) fn run(
             count(from_spack as u64, "prefix"),
         ));
     }
-    let store = store(printer);
+    let store = local_store(printer)?;
     if arguments.dry_run {
         return dry_run(arguments, &packages, &store, &options, printer);
     }
@@ -59,16 +60,7 @@ fn options(arguments: &cli::Push, cancel: &Cancel) -> anyhow::Result<PushOptions
     let encoding =
         Encoding::new(format.compression, format.compression_level, format.gzip_members)?;
     let mtime = match format.mtime.as_str() {
-        "source-date-epoch" => {
-            let text = std::env::var("SOURCE_DATE_EPOCH").map_err(|_| {
-                UsageError(
-                    "`--mtime source-date-epoch` needs the variable SOURCE_DATE_EPOCH".into(),
-                )
-            })?;
-            text.trim().parse().map_err(|_| {
-                UsageError(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds"))
-            })?
-        }
+        "source-date-epoch" => source_date_epoch()?,
         number => number.parse().map_err(|_| {
             UsageError(format!("`{number}` is neither a number of seconds nor `source-date-epoch`"))
         })?,
@@ -107,18 +99,6 @@ fn packages(arguments: &cli::Push) -> anyhow::Result<Vec<Package>> {
         }
     }
     Ok(packages)
-}
-
-/// Without a store everything works, only not as fast the second time.
-fn store(printer: &Printer) -> LocalStore {
-    let path = LocalStore::default_path();
-    LocalStore::open(path.as_deref()).unwrap_or_else(|error| {
-        printer.warn(format_args!(
-            "nothing will be remembered for the next push (HOD_CACHE_DIR names another place): \
-             {error}"
-        ));
-        LocalStore::none()
-    })
 }
 
 /// Shows what happens while it happens.

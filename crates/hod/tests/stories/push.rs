@@ -444,6 +444,28 @@ fn without_its_memory_a_push_gives_the_same() {
     story.done("check cache");
 }
 
+/// The blob has a second name in the local store, which a second mirror can share.
+#[test]
+fn another_mirror_gets_what_was_packed_before() {
+    let story = Story::with_zlib();
+    settle();
+    let first = story.done("push --json cache zlib-1.3.1");
+    let second = story.done("push --json other zlib-1.3.1");
+    assert!(first.contains(r#""packed":true"#) && second.contains(r#""packed":false"#), "{second}");
+    assert!(second.contains(r#""event":"pushed""#), "{second}");
+    story.done("check other");
+
+    // Damage in one mirror does not spread to the next: the blob is read before it is shared.
+    let digest = first.split(r#""digest":"sha256:"#).nth(1).unwrap();
+    let blob = story.at("cache/oci/blobs/sha256").join(&digest[..64]);
+    let mut bytes = fs_err::read(&blob).unwrap();
+    bytes[100] ^= 1;
+    fs_err::write(&blob, bytes).unwrap();
+    let last = story.done("push --json third zlib-1.3.1");
+    assert!(last.contains(r#""packed":true"#), "{last}");
+    story.done("check third");
+}
+
 fn first_record(directory: &Path) -> std::path::PathBuf {
     fs_err::read_dir(directory).unwrap().next().unwrap().unwrap().path()
 }

@@ -286,6 +286,20 @@ fn times_that_are_none_are_explained() {
 }
 
 #[test]
+fn a_cache_size_that_is_none_is_explained() {
+    let story = Story::with_zlib();
+    let mut push = story.hod("push cache zlib-1.3.1");
+    push.env("HOD_CACHE_SIZE", "lots");
+    story.tell_as("HOD_CACHE_SIZE=lots hod push cache zlib-1.3.1", push);
+    assert_snapshot!(story.told(), @"
+    $ HOD_CACHE_SIZE=lots hod push cache zlib-1.3.1
+    2> error: HOD_CACHE_SIZE is `lots`, not a number of bytes
+    exit 2
+    ");
+    assert!(!story.at("cache").exists());
+}
+
+#[test]
 fn a_file_that_a_container_would_take_for_a_deletion_is_refused() {
     let story = Story::with_zlib();
     story.tree("zlib-1.3.1", "share/.wh.gone 644 x");
