@@ -128,13 +128,21 @@ def pack(tar, prefix, wanted):
         tar.addfile(header(path, os.lstat(path)))
 
     # Depth first: a directory, then what is in it, then its directories, both sorted by name.
+    # A prefix that Spack did not make has no metadata directory; hod makes the member up, and so
+    # does this, that both streams can be compared.
+    made_up = None if os.path.isdir(metadata) else os.path.dirname(metadata)
     stack = [prefix]
     while stack:
         directory = stack.pop()
+        if directory == made_up:
+            tar.addfile(header(directory, os.lstat(prefix)))
+            continue
         tar.addfile(header(directory, os.lstat(directory)))
         with os.scandir(directory) as entries:
             entries = sorted(entries, key=lambda entry: entry.name)
         children = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        if directory == prefix and made_up:
+            children = sorted([*children, made_up])
         stack.extend(reversed(children))
         for entry in entries:
             path = entry.path
