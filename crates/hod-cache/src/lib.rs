@@ -13,7 +13,7 @@
 //! let store = LocalStore::open("./store".as_ref(), LocalStore::DEFAULT_LIMIT)?;
 //! let prefixes = [hod_cache::Package::at("/opt/zlib-1.3.1")?];
 //! let quiet = |_: Event<'_>| {};
-//! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &quiet)?;
+//! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &quiet);
 //! for outcome in &summary.outcomes {
 //!     println!("{} {:?}", outcome.package.name(), outcome.result);
 //! }

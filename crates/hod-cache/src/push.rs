@@ -142,18 +142,15 @@ pub fn plan(
 /// another's middle, few enough that each has memory to read ahead.
 const LANES: usize = 4;
 
-/// Pushes `packages` to `mirror`. One that fails does not stop the others.
-///
-/// # Errors
-///
-/// Only when nothing could be tried. What went wrong with a package is in its [`Outcome`].
+/// Pushes `packages` to `mirror`. One that fails does not stop the others: what went wrong with a
+/// package is in its [`Outcome`].
 pub fn push(
     mirror: &DirectoryMirror,
     packages: &[Package],
     store: &LocalStore,
     options: &PushOptions,
     reporter: &dyn Reporter,
-) -> Result<PushSummary, Error> {
+) -> PushSummary {
     let start = Instant::now();
     let encoders = Encoders::new(options.jobs.get());
     let lanes = packages.len().min(LANES).min(options.jobs.get()).max(1);
@@ -201,7 +198,7 @@ pub fn push(
     // The store is a convenience; that it could not be tidied up is nobody's failure.
     let _ = store.shrink();
     let outcomes = outcomes.into_iter().flatten().collect();
-    Ok(PushSummary { outcomes, took: start.elapsed() })
+    PushSummary { outcomes, took: start.elapsed() }
 }
 
 /// Gives names to what is complete.
@@ -221,9 +218,10 @@ fn publish(
     // One failure concerns all of the batch, and each of its packages tells it.
     let failure = mirror.publish(&publications, &patience).err().map(Arc::new);
     let named = |prepared: Prepared| match &failure {
-        Some(source) if prepared.publication.is_some() => {
-            Err(Error::Publish { mirror: mirror.path().to_owned(), source: Arc::clone(source) })
-        }
+        Some(source) if prepared.publication.is_some() => Err(match **source {
+            hod_mirror::Error::Cancelled => Error::Cancelled,
+            _ => Error::Publish { mirror: mirror.path().to_owned(), source: Arc::clone(source) },
+        }),
         _ => Ok(prepared.finish()),
     };
     batch.into_iter().map(|(index, prepared)| (index, prepared.and_then(named))).collect()

@@ -50,8 +50,7 @@ pub(crate) fn run(
         total: packages.len(),
         done: std::sync::atomic::AtomicUsize::new(0),
     };
-    let summary =
-        push(&mirror, &packages, &store, &options, &|event: Event<'_>| live.take(&event))?;
+    let summary = push(&mirror, &packages, &store, &options, &|event: Event<'_>| live.take(&event));
     Ok(finish(arguments, &summary, printer))
 }
 
