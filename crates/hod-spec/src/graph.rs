@@ -1,0 +1,157 @@
+//! Walks over the graph of specs, each in exactly the order Spack has, since that order shows in
+//! what is written: image layers, relocation lists, what is pushed first.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::{DagHash, Database, Dependency, Deptypes, Spec, SpecFile};
+
+/// Where specs are found by hash.
+pub trait Nodes {
+    /// The spec of this hash, if it is here.
+    fn node(&self, hash: &DagHash) -> Option<&Spec>;
+}
+
+impl Nodes for SpecFile {
+    fn node(&self, hash: &DagHash) -> Option<&Spec> {
+        self.nodes().iter().find(|spec| spec.hash == *hash)
+    }
+}
+
+impl Nodes for Database {
+    fn node(&self, hash: &DagHash) -> Option<&Spec> {
+        self.get(hash).map(|record| &record.spec)
+    }
+}
+
+/// The specs an edge of one of `deptypes` leads to, by name; those not found in `nodes` are left
+/// out.
+fn children<'a>(
+    nodes: &'a dyn Nodes,
+    spec: &'a Spec,
+    deptypes: Deptypes,
+) -> impl Iterator<Item = &'a Spec> {
+    let mut edges: Vec<&Dependency> =
+        spec.dependencies.iter().filter(|edge| edge.deptypes.intersects(deptypes)).collect();
+    // Written in this order by Spack; a stable sort costs nothing then.
+    edges.sort_by(|a, b| a.name.cmp(&b.name));
+    edges.into_iter().filter_map(move |edge| nodes.node(&edge.hash))
+}
+
+/// Breadth first from `roots`, each spec once, the roots first.
+fn breadth_first<'a>(
+    nodes: &'a dyn Nodes,
+    roots: impl IntoIterator<Item = &'a Spec>,
+    deptypes: Deptypes,
+) -> Vec<&'a Spec> {
+    let mut seen = HashSet::new();
+    let mut queue: VecDeque<&Spec> = roots.into_iter().collect();
+    let mut order = Vec::new();
+    while let Some(spec) = queue.pop_front() {
+        if seen.insert(spec.hash) {
+            order.push(spec);
+            queue.extend(children(nodes, spec, deptypes));
+        }
+    }
+    order
+}
+
+/// The roots and everything they need to work, over link and run edges, breadth first.
+pub fn runtime_closure<'a>(
+    nodes: &'a dyn Nodes,
+    roots: impl IntoIterator<Item = &'a Spec>,
+) -> Vec<&'a Spec> {
+    breadth_first(nodes, roots, Deptypes::RUNTIME)
+}
+
+/// The specs whose prefixes may be in the files of `spec`: itself and its link dependencies,
+/// breadth first, then what it runs; no externals (`spack-format` 2.4, `R(spec)`).
+pub fn relocation_set<'a>(nodes: &'a dyn Nodes, spec: &'a Spec) -> Vec<&'a Spec> {
+    let linked = breadth_first(nodes, [spec], Deptypes::LINK);
+    let mut seen = HashSet::new();
+    linked
+        .into_iter()
+        .chain(children(nodes, spec, Deptypes::RUN))
+        .filter(|spec| spec.external.is_none() && seen.insert(spec.hash))
+        .collect()
+}
+
+/// Which specs a push takes besides the roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// Everything the roots depend on, build dependencies included; as Spack does.
+    #[default]
+    WithBuildDependencies,
+    /// Everything they depend on to link, run or be tested.
+    WithoutBuildDependencies,
+    /// Nothing else.
+    RootsOnly,
+}
+
+/// What a push takes, dependencies before dependents: breadth first from the roots, without
+/// externals, turned round (`spack-format` 10.1).
+pub fn push_order<'a>(
+    nodes: &'a dyn Nodes,
+    roots: impl IntoIterator<Item = &'a Spec>,
+    selection: Selection,
+) -> Vec<&'a Spec> {
+    let deptypes = match selection {
+        Selection::WithBuildDependencies => Deptypes::ALL,
+        Selection::WithoutBuildDependencies => Deptypes::RUNTIME | Deptypes::TEST,
+        Selection::RootsOnly => Deptypes::NONE,
+    };
+    let mut order = breadth_first(nodes, roots, deptypes);
+    order.retain(|spec| spec.external.is_none());
+    order.reverse();
+    order
+}
+
+/// The runtime closure in topological order, dependents first, as Spack sorts it for image layers
+/// and environments (`spack-format` 5.4).
+#[derive(Debug)]
+pub struct Topological<'a>(Vec<&'a Spec>);
+
+impl<'a> Topological<'a> {
+    /// Sorts the closure of `roots`.
+    pub fn new(nodes: &'a dyn Nodes, roots: impl IntoIterator<Item = &'a Spec>) -> Self {
+        let roots: Vec<&Spec> = roots.into_iter().collect();
+        let closure = breadth_first(nodes, roots.iter().copied(), Deptypes::RUNTIME);
+        let edges: HashMap<DagHash, Vec<&Spec>> = closure
+            .iter()
+            .map(|spec| (spec.hash, children(nodes, spec, Deptypes::RUNTIME).collect()))
+            .collect();
+        let mut incoming: HashMap<DagHash, usize> = HashMap::new();
+        for child in roots.iter().copied().chain(edges.values().flatten().copied()) {
+            *incoming.entry(child.hash).or_default() += 1;
+        }
+        let mut order = Vec::with_capacity(closure.len());
+        let mut queue = VecDeque::new();
+        let mut arrive = |spec: &'a Spec, queue: &mut VecDeque<&'a Spec>| {
+            let left = incoming.get_mut(&spec.hash).expect("every edge was counted");
+            *left -= 1;
+            if *left == 0 {
+                order.push(spec);
+                queue.push_back(spec);
+            }
+        };
+        // An artificial node above all roots.
+        for root in roots {
+            arrive(root, &mut queue);
+        }
+        while let Some(spec) = queue.pop_front() {
+            for child in &edges[&spec.hash] {
+                arrive(child, &mut queue);
+            }
+        }
+        Self(order)
+    }
+
+    /// Dependents before what they depend on.
+    pub fn dependents_first(&self) -> impl DoubleEndedIterator<Item = &'a Spec> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Dependencies before what needs them: the order of image layers.
+    pub fn dependencies_first(&self) -> impl DoubleEndedIterator<Item = &'a Spec> + '_ {
+        self.0.iter().rev().copied()
+    }
+}

@@ -1,0 +1,27 @@
+//! Spack's concrete specs and their graph, as values.
+//!
+//! A [`Spec`] is one node: what a user would call a package that was built in one certain way. It
+//! refers to its dependencies by [`DagHash`]; what such a hash stands for is found in [`Nodes`],
+//! be it the `spec.json` of one prefix ([`SpecFile`]) or a database of many ([`Database`]).
+//!
+//! Everything read keeps its text ([`RawJson`]): hashes were computed by another program over
+//! those bytes, so they are carried on as they are.
+//!
+//! What this crate does not do: no I/O, no locks, no concretization. Rules cite the reference
+//! document "Spack binary build-cache format" by section.
+
+mod database;
+mod deptype;
+mod file;
+mod graph;
+mod hash;
+mod raw;
+mod spec;
+
+pub use database::{Database, DatabaseError, Record};
+pub use deptype::Deptypes;
+pub use file::{SpecFile, SpecFileError};
+pub use graph::{Nodes, Selection, Topological, push_order, relocation_set, runtime_closure};
+pub use hash::{DagHash, DagHashError};
+pub use raw::RawJson;
+pub use spec::{Arch, Dependency, External, Spec};
