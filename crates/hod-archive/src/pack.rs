@@ -17,6 +17,7 @@ mod read;
 mod schedule;
 mod stream;
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
@@ -42,6 +43,9 @@ pub struct PackOptions {
     pub io_jobs: usize,
     /// How many packs run at the same time; each takes its share of the memory.
     pub shares: usize,
+    /// Where the tree says it is, if that is not where it lies: a store that is mounted elsewhere
+    /// or unpacked from a backup still belongs where its files say. Members are named after it.
+    pub named: Option<PathBuf>,
     /// Stops the pack with [`PackError::Cancelled`].
     pub cancel: Cancel,
 }
@@ -53,6 +57,7 @@ impl Default for PackOptions {
             mtime: 0,
             io_jobs: 32,
             shares: 1,
+            named: None,
             cancel: Cancel::default(),
         }
     }
@@ -184,6 +189,8 @@ impl std::fmt::Debug for LastEntry<'_> {
 struct Root {
     /// Absolute, without a trailing slash.
     path: Vec<u8>,
+    /// The same of the path after which members are named, where it is another.
+    named: Option<Vec<u8>>,
     /// Directory and file name of the last entry.
     last: Option<(Vec<u8>, Vec<u8>)>,
     /// The tree has no such directory. Known once the prefix was listed.
@@ -191,7 +198,18 @@ struct Root {
 }
 
 impl Root {
-    fn new(prefix: &Path, last: Option<&str>) -> Result<Self, PackError> {
+    fn new(prefix: &Path, named: Option<&Path>, last: Option<&str>) -> Result<Self, PackError> {
+        let path = Self::plain(prefix)?;
+        let named = named.map(Self::plain).transpose()?.filter(|named| *named != path);
+        let last = last.map(|name| {
+            let (directory, file) = name.split_once('/').expect("a last entry has a directory");
+            (directory.as_bytes().to_vec(), file.as_bytes().to_vec())
+        });
+        Ok(Self { path, named, last, last_parent_is_missing: AtomicBool::new(false) })
+    }
+
+    /// A path that members can be named after, without a trailing slash.
+    fn plain(prefix: &Path) -> Result<Vec<u8>, PackError> {
         let plain = prefix
             .components()
             .all(|component| matches!(component, Component::RootDir | Component::Normal(_)));
@@ -206,12 +224,7 @@ impl Root {
         if path.components().any(reserved) {
             return Err(PackError::Whiteout { path });
         }
-        let last = last.map(|name| {
-            let (directory, file) = name.split_once('/').expect("a last entry has a directory");
-            (directory.as_bytes().to_vec(), file.as_bytes().to_vec())
-        });
-        let path = path.as_os_str().as_bytes().to_vec();
-        Ok(Self { path, last, last_parent_is_missing: AtomicBool::new(false) })
+        Ok(path.as_os_str().as_bytes().to_vec())
     }
 
     fn full_path(&self, relative: &[u8]) -> Vec<u8> {
@@ -226,6 +239,14 @@ impl Root {
 
     fn display(&self, relative: &[u8]) -> PathBuf {
         PathBuf::from(OsStr::from_bytes(&self.full_path(relative)))
+    }
+
+    /// The member name of what lies at `full`.
+    fn member<'p>(&self, full: &'p [u8]) -> Cow<'p, [u8]> {
+        match &self.named {
+            None => Cow::Borrowed(&full[1..]),
+            Some(named) => Cow::Owned([&named[1..], &full[self.path.len()..]].concat()),
+        }
     }
 
     /// Undoes [`Self::full_path`].
@@ -265,7 +286,8 @@ pub fn pack<I: Inspect>(
     last: Option<LastEntry<'_>>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Packed, PackError> {
-    let root = Root::new(prefix, last.as_ref().map(|last| last.name))?;
+    let named = options.named.as_deref();
+    let root = Root::new(prefix, named, last.as_ref().map(|last| last.name))?;
     let depth = (encoders.jobs() / options.shares.max(1)).max(1) + 1;
     let (stream, writer) = stream::stream(encoders, options.encoding, depth);
     let (emitted, written) = std::thread::scope(|scope| {
@@ -300,7 +322,7 @@ pub fn survey(
     options: &PackOptions,
     last: Option<&str>,
 ) -> Result<(Fingerprint, TreeFacts), PackError> {
-    let root = Root::new(prefix, last)?;
+    let root = Root::new(prefix, options.named.as_deref(), last)?;
     let shared = Shared::default();
     let mut emitter = Emitter::new(&root, &shared, options, None, &(), &|_| {});
     walk(&root, None::<&()>, &shared, options, |next| emitter.take(next))?;

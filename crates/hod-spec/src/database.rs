@@ -123,18 +123,21 @@ impl Database {
         let records = installs.into_iter().map(|(hash, record)| {
             let spec = Spec::parse_v5(RawJson::part(&text, record.spec))
                 .map_err(|source| DatabaseError::Record { hash: hash.to_string(), source })?;
-            Ok((hash, Record {
-                spec,
-                ref_count: record.ref_count,
-                // Old versions wrote the text of Python's None.
-                path: record.path.filter(|path| &**path != "None"),
-                installed: record.installed,
-                explicit: record.explicit,
-                installation_time: record.installation_time.unwrap_or_default(),
-                deprecated_for: record.deprecated_for,
-                origin: record.origin,
-                in_buildcache: record.in_buildcache,
-            }))
+            Ok((
+                hash,
+                Record {
+                    spec,
+                    ref_count: record.ref_count,
+                    // Old versions wrote the text of Python's None.
+                    path: record.path.filter(|path| &**path != "None"),
+                    installed: record.installed,
+                    explicit: record.explicit,
+                    installation_time: record.installation_time.unwrap_or_default(),
+                    deprecated_for: record.deprecated_for,
+                    origin: record.origin,
+                    in_buildcache: record.in_buildcache,
+                },
+            ))
         });
         Ok(Self { version: number, records: records.collect::<Result<_, DatabaseError>>()? })
     }

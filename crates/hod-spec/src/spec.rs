@@ -94,9 +94,9 @@ impl Spec {
             },
             namespace: node.namespace.into(),
             dependencies: node.dependencies.into_iter().map(EdgeV5::into_dependency).collect(),
-            external: node.external.map(|external| External {
-                path: external.path.map(Into::into),
-            }),
+            external: node
+                .external
+                .map(|external| External { path: external.path.map(Into::into) }),
             build_spec: node.build_spec.map(|build_spec| build_spec.hash),
             compiler: node.annotations.and_then(|notes| notes.compiler).map(Into::into),
             format: 5,

@@ -57,7 +57,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     ) -> Self {
         let mut fingerprint = Sha256::new();
         fingerprint.update(b"hod fingerprint 1\0");
-        fingerprint.update(&root.path);
+        fingerprint.update(root.named.as_ref().unwrap_or(&root.path));
         Self {
             root,
             shared,
@@ -95,13 +95,14 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             return Ok(());
         }
         let full = self.root.full_path(path);
+        let name = self.root.member(&full);
         if path.is_empty() {
             // The prefix's parents come first (some container runtimes need them, spack#41773).
-            for end in (1..full.len()).filter(|&at| full[at] == b'/') {
-                self.member(&full[1..end], write::Kind::Directory)?;
+            for end in (0..name.len()).filter(|&at| name[at] == b'/') {
+                self.member(&name[..end], write::Kind::Directory)?;
             }
         }
-        self.member(&full[1..], write::Kind::Directory)
+        self.member(&name, write::Kind::Directory)
     }
 
     /// Writes a header of its own.
@@ -191,7 +192,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
         if stat.links < 2 {
             return Ok(None);
         }
-        match self.shared.links.first_name(stat, || path[1..].to_vec()) {
+        match self.shared.links.first_name(stat, || self.root.member(path).into_owned()) {
             // A number alone does not make it the same file: file systems use them again.
             Some((_, identity)) if identity != stat.identity() => {
                 Err(PackError::changed(path, "is no longer what its other name was"))
@@ -203,7 +204,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
     fn hard_link(&mut self, path: &[u8], first: &[u8], stat: &FileStat) -> Result<(), PackError> {
         self.facts.hardlinks += 1;
         let kind = write::Kind::HardLink { target: first, executable: stat.is_executable() };
-        self.member(&path[1..], kind)
+        self.member(&self.root.member(path), kind)
     }
 
     fn file(&mut self, name: &[u8], stat: &FileStat, mark: Option<Mark>) {
@@ -304,7 +305,7 @@ impl<'a, 'e, I: Inspect> Emitter<'a, 'e, I> {
             let full = self.root.full_path(name.as_bytes());
             self.header.clear();
             let kind = write::Kind::Regular { size, executable: false };
-            write::header(&mut self.header, &full[1..], kind, self.mtime);
+            write::header(&mut self.header, &self.root.member(&full), kind, self.mtime);
             self.header.extend_from_slice(&content);
             stream.write(&self.header).map_err(stopped)?;
             stream.zeros(padding(size)).map_err(stopped)?;

@@ -332,7 +332,7 @@ impl<I: Inspect> Reader<'_, I> {
             return Ok(Item::Linked { stat });
         }
         let kind = write::Kind::Regular { size: stat.size, executable: stat.is_executable() };
-        write::header(bytes, &path[1..], kind, self.mtime);
+        write::header(bytes, &self.root.member(path), kind, self.mtime);
         if stat.size > STREAMED {
             return Ok(Item::Streamed { stat, file });
         }
@@ -353,7 +353,8 @@ impl<I: Inspect> Reader<'_, I> {
         let target = read_link(path).map_err(|errno| PackError::read(path, errno))?;
         let mut mark = None;
         if let Some(inspect) = self.inspect {
-            write::header(bytes, &path[1..], write::Kind::Symlink { target: &target }, self.mtime);
+            let kind = write::Kind::Symlink { target: &target };
+            write::header(bytes, &self.root.member(path), kind, self.mtime);
             mark = inspect.link(self.root.relative(path), &target);
         }
         Ok(Item::Symlink { target, mark })

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hod_archive::{
-    Codec, Encoders, Encoding, Inspect, InspectFile, LastEntry, Level, Mark, Members, PackOptions,
-    Packed, pack,
+    Codec, Encoders, Encoding, Inspect, InspectFile, LastEntry, Level, Mark, Members, PackError,
+    PackOptions, Packed, pack,
 };
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use crate::archive::stem;
 use crate::tree::{Tree, grow};
-use crate::{LAST, encoding, pack_with, skip};
+use crate::{LAST, encoding, pack_with, plain, skip, try_pack};
 
 const TABLE: &str = r"
     .spack/spec.json 644 {}
@@ -214,4 +214,23 @@ fn encoders_that_have_worked_before_write_what_new_ones_write() {
         }
     }
     assert_eq!(differing, [""; 0]);
+}
+
+#[test]
+fn a_tree_that_lies_elsewhere_is_named_after_where_it_belongs() {
+    let table = r"
+        bin/tool 755 run
+        bin/again = bin/tool
+        lib/link -> ../bin/tool
+        ";
+    let (here, there) = (Tree::new(table), Tree::new(table));
+    let options = PackOptions { named: Some(here.prefix().to_owned()), ..plain() };
+    let (moved, bytes) = pack_with(there.prefix(), &options, Some("{}"));
+    let (unmoved, expected) = pack_with(here.prefix(), &plain(), Some("{}"));
+    assert_eq!((moved.diff_id, bytes), (unmoved.diff_id, expected));
+    let relative = PackOptions { named: Some("opt/tool".into()), ..plain() };
+    assert!(matches!(
+        try_pack(there.prefix(), &relative, &(), None),
+        Err(PackError::NotAbsolute { .. })
+    ));
 }

@@ -78,6 +78,7 @@ impl Lane<'_> {
             mtime: self.options.mtime,
             io_jobs: self.options.io_jobs.get(),
             shares: self.shares,
+            named: None,
             cancel: self.options.cancel.clone(),
         }
     }
