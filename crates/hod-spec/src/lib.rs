@@ -12,6 +12,7 @@
 
 mod database;
 mod deptype;
+mod describe;
 mod file;
 mod graph;
 mod hash;
@@ -20,6 +21,7 @@ mod parameter;
 mod python;
 mod raw;
 mod spec;
+mod target;
 mod text;
 mod version;
 
@@ -31,5 +33,7 @@ pub use graph::{
 };
 pub use hash::{DagHash, DagHashError};
 pub use index::render_buildcache_index;
+pub use parameter::{Parameters, Variant};
 pub use raw::RawJson;
 pub use spec::{Arch, Dependency, External, Spec};
+pub use target::Target;

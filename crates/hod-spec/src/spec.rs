@@ -1,5 +1,6 @@
 //! One node of the graph.
 
+mod digest;
 mod field;
 pub(crate) mod legacy;
 mod render;

@@ -1,51 +1,12 @@
 //! The index of a build cache is what Spack writes for it.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
-use hod_spec::{DagHash, Database, Nodes, Spec, SpecFile, render_buildcache_index};
+use hod_spec::{Database, SpecFile, render_buildcache_index};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::{fixtures, read};
-
-/// Several spec files at once.
-struct Files(Vec<SpecFile>);
-
-impl Nodes for Files {
-    fn node(&self, hash: &DagHash) -> Option<&Spec> {
-        self.0.iter().find_map(|file| file.get(hash))
-    }
-}
-
-impl Files {
-    fn roots(&self) -> BTreeSet<DagHash> {
-        self.0.iter().map(|file| file.root().hash).collect()
-    }
-}
-
-/// The spec blobs and the index blob of a build cache of layout 3, found by what is in them.
-fn blobs(cache: &str) -> (Files, Value) {
-    let mut files = Vec::new();
-    let mut index = None;
-    let places = fixtures().join(cache).join("blobs/sha256");
-    for directory in fs_err::read_dir(places).unwrap() {
-        for blob in fs_err::read_dir(directory.unwrap().path()).unwrap() {
-            let bytes = fs_err::read(blob.unwrap().path()).unwrap();
-            let mut text = Vec::new();
-            if MultiGzDecoder::new(&*bytes).read_to_end(&mut text).is_err() {
-                text = bytes;
-            }
-            if text.starts_with(b"{\"spec\"") {
-                files.push(SpecFile::parse(text).unwrap());
-            } else if text.starts_with(b"{\"database\"") {
-                index = Some(serde_json::from_slice(&text).unwrap());
-            }
-        }
-    }
-    (Files(files), index.expect("the build cache has an index"))
-}
+use crate::{Files, blobs, fixtures, read};
 
 #[rstest]
 #[case("spack/v3-unsigned", 6)]
@@ -67,6 +28,14 @@ fn old_specs_are_in_an_index_as_by_spack() {
     let files = Files(files.collect());
     let rendered = render_buildcache_index(&files.roots(), &files);
     let expected: Value = serde_json::from_slice(&read("spec/v2-unsigned.index.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&rendered).unwrap(), expected);
+}
+
+#[test]
+fn targets_splices_and_names_that_occur_twice_are_in_an_index_as_by_spack() {
+    let file = SpecFile::parse(read("spec/v5.json")).unwrap();
+    let rendered = render_buildcache_index(&BTreeSet::from([file.root().hash]), &file);
+    let expected: Value = serde_json::from_slice(&read("spec/v5.index.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&rendered).unwrap(), expected);
 }
 
