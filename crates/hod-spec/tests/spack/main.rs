@@ -6,6 +6,7 @@ mod graph;
 mod hash;
 mod index;
 mod legacy;
+mod query;
 
 use std::collections::BTreeSet;
 use std::io::Read;
