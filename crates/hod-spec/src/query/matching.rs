@@ -136,13 +136,10 @@ impl Node {
             return true;
         }
         let Parameters { variants, flags } = spec.parameters();
-        let has_variant = |(name, wanted): (&Box<str>, &Wanted)| {
+        let has_flag = |name: &str, flag| flags.get(name).is_some_and(|flags| flags.contains(flag));
+        self.variants.iter().all(|(name, wanted)| {
             variants.get(name).is_some_and(|variant| wanted.admits(name, variant))
-        };
-        let has_flags = |(name, wanted): (&Box<str>, &Vec<Box<str>>)| {
-            wanted.iter().all(|flag| flags.get(name).is_some_and(|flags| flags.contains(flag)))
-        };
-        self.variants.iter().all(has_variant) && self.flags.iter().all(has_flags)
+        }) && self.flags.iter().all(|(name, wanted)| wanted.iter().all(|flag| has_flag(name, flag)))
     }
 }
 
