@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Spec;
@@ -37,20 +36,11 @@ pub enum Variant {
 impl Spec {
     /// Reads variants and flags. What has not the form it should have is left out.
     pub fn parameters(&self) -> Parameters {
-        #[derive(Deserialize)]
-        struct Node<'a> {
-            #[serde(borrow, default)]
-            parameters: Option<&'a RawValue>,
-            #[serde(borrow, default)]
-            patches: Option<&'a RawValue>,
-        }
-        let Ok(node) = serde_json::from_str::<Node<'_>>(self.text()) else {
-            return Parameters::default();
-        };
-        let pairs = node.parameters.and_then(|json| serde_json::from_str(json.get()).ok());
+        let node: Pairs<'_> = serde_json::from_str(self.text()).unwrap_or_default();
+        let pairs = node.value("parameters").and_then(|json| serde_json::from_str(json).ok());
         let mut parameters = Parameters::default();
-        for (name, value) in pairs.unwrap_or(Pairs::default()).0 {
-            if FLAGS.contains(&&*name) {
+        for ((is_flag, name), value) in sorted(pairs.unwrap_or_default()) {
+            if is_flag {
                 if let Ok(flags) = serde_json::from_str(value.get()) {
                     parameters.flags.insert(name.into(), flags);
                 }
@@ -59,11 +49,11 @@ impl Spec {
             }
         }
         // What is beside the parameters, in order of application, counts more than what is in them.
-        if let Some(Variant::Many(patches)) =
-            node.patches.and_then(|json| Variant::parse(json.get()))
-            && !patches.is_empty()
+        let patches = node.value("patches").and_then(Variant::parse);
+        if let Some(patches @ Variant::Many(_)) =
+            patches.filter(|p| *p != Variant::Many(Vec::new()))
         {
-            parameters.variants.insert("patches".into(), Variant::Many(patches));
+            parameters.variants.insert("patches".into(), patches);
         }
         parameters
     }
@@ -71,13 +61,15 @@ impl Spec {
     /// The hash of the recipe this was built with: opaque, since computing it takes Python. Absent
     /// in specs of before version 3.
     pub fn package_hash(&self) -> Option<Box<str>> {
-        #[derive(Deserialize)]
-        struct Node {
-            #[serde(default)]
-            package_hash: Option<Box<str>>,
-        }
-        serde_json::from_str::<Node>(self.text()).ok()?.package_hash
+        let node: Pairs<'_> = serde_json::from_str(self.text()).ok()?;
+        serde_json::from_str(node.value("package_hash")?).ok()
     }
+}
+
+/// By whether it is a flag, then by name. Of several of one name the last counts.
+fn sorted(parameters: Pairs<'_>) -> BTreeMap<(bool, Text<'_>), &RawValue> {
+    let parameters = parameters.0.into_iter();
+    parameters.map(|(name, value)| ((FLAGS.contains(&&*name), name), value)).collect()
 }
 
 impl Variant {
@@ -107,10 +99,7 @@ impl Variant {
 /// Writes the field `parameters` as Spack does: variants by name, then flags by name; several
 /// values of one variant in order and once; booleans as such, even if they were strings.
 pub(crate) fn write_sorted(out: &mut String, parameters: &str) {
-    let pairs: Pairs<'_> = serde_json::from_str(parameters).unwrap_or_default();
-    // By whether it is a flag, then by name.
-    let sorted: BTreeMap<(bool, Text<'_>), &RawValue> =
-        pairs.0.into_iter().map(|(name, value)| ((FLAGS.contains(&&*name), name), value)).collect();
+    let sorted = sorted(serde_json::from_str(parameters).unwrap_or_default());
     if sorted.is_empty() {
         return;
     }

@@ -56,9 +56,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 pub(crate) struct Pairs<'a>(pub(crate) Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'a> Pairs<'a> {
-    /// The value of this key, as text.
+    /// The value of this key, as text. Of several the last counts, as in Python.
     pub(crate) fn value(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().find(|(name, _)| &**name == key).map(|(_, value)| value.get())
+        self.0.iter().rev().find(|(name, _)| &**name == key).map(|(_, value)| value.get())
     }
 }
 

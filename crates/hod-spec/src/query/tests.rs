@@ -29,7 +29,7 @@ fn fault(text: &str) -> (Range<usize>, QueryFault) {
 #[case::no_value("zlib a=", 7..7, QueryFault::ExpectedValue)]
 #[case::no_value_before_a_space("zlib a= b", 7..7, QueryFault::ExpectedValue)]
 #[case::asterisk_in_a_list("a=b,*", 2..5, QueryFault::ExpectedValue)]
-#[case::backslash_that_cannot_be_quoted(r"arch='a -\-b'", 5..12, QueryFault::ExpectedValue)]
+#[case::backslash_that_cannot_be_quoted(r"arch='a -\-b'", 5..13, QueryFault::ExpectedValue)]
 #[case::open_quotes("zlib a='b c", 7..11, QueryFault::ExpectedQuote)]
 #[case::escaped_end(r"a='b\'", 2..6, QueryFault::ExpectedQuote)]
 #[case::no_hash("zlib/", 5..5, QueryFault::ExpectedHash)]

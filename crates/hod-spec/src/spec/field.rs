@@ -11,9 +11,9 @@ use crate::text::Text;
 #[derive(Deserialize, Default)]
 pub(super) struct ArchText<'a> {
     #[serde(borrow, default)]
-    platform: Text<'a>,
+    platform: Option<Text<'a>>,
     #[serde(borrow, default)]
-    platform_os: Text<'a>,
+    platform_os: Option<Text<'a>>,
     #[serde(borrow, default)]
     target: TargetName<'a>,
 }
@@ -21,8 +21,8 @@ pub(super) struct ArchText<'a> {
 impl From<ArchText<'_>> for Arch {
     fn from(arch: ArchText<'_>) -> Self {
         Self {
-            platform: arch.platform.into(),
-            os: arch.platform_os.into(),
+            platform: arch.platform.unwrap_or_default().into(),
+            os: arch.platform_os.unwrap_or_default().into(),
             target: arch.target.0.into(),
         }
     }
