@@ -86,7 +86,11 @@ impl Variant {
             b'"' => serde_json::from_str(json).ok()?,
             // Spack writes no numbers and nulls here, and reads them as Python prints them.
             b'n' => Text("None".into()),
-            _ => Text(json.into()),
+            _ => {
+                let mut text = String::new();
+                write_compact(&mut text, json);
+                Text(text.into())
+            }
         };
         Some(match &*text {
             text if text.eq_ignore_ascii_case("true") => Self::Bool(true),
@@ -132,6 +136,7 @@ mod tests {
     #[case::one(r#""Release""#, Some(Variant::One("Release".into())))]
     #[case::empty(r#""""#, Some(Variant::One("".into())))]
     #[case::number("17", Some(Variant::One("17".into())))]
+    #[case::number_python_writes_otherwise("-0", Some(Variant::One("0".into())))]
     #[case::null("null", Some(Variant::One("None".into())))]
     #[case::text_of_null(r#""null""#, Some(Variant::One("null".into())))]
     #[case::bracket(r#""[x""#, Some(Variant::One("[x".into())))]

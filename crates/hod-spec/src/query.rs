@@ -4,6 +4,7 @@
 
 mod matching;
 mod parse;
+mod scan;
 mod show;
 
 use std::collections::BTreeMap;

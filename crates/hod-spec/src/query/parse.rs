@@ -1,27 +1,20 @@
-//! From text to conditions. Follows Spack's tokens (its `spack.spec_parser`) in what belongs
-//! together where there are no spaces.
+//! From text to conditions: what may follow what.
 
 use std::ops::Range;
 use std::str::FromStr;
 
+use super::scan::{Fault, Scanner, is_dotted, is_identifier, is_name_start};
 use super::{Edge, Node, Query, QueryError, QueryFault, Wanted, package_of};
 use crate::parameter::FLAGS;
-use crate::version::{VersionRange, is_git};
+use crate::version::VersionRange;
 
 impl FromStr for Query {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parser = Parser { text, at: 0 };
-        parser.query().map_err(|(range, fault)| QueryError { text: text.into(), range, fault })
+        let mut scanner = Scanner { text, at: 0 };
+        scanner.query().map_err(|(range, fault)| QueryError { text: text.into(), range, fault })
     }
-}
-
-type Fault = (Range<usize>, QueryFault);
-
-struct Parser<'a> {
-    text: &'a str,
-    at: usize,
 }
 
 /// Names that stand for something only the machine Spack runs on knows.
@@ -32,30 +25,7 @@ const HOST_DEFAULTS: [&str; 6] =
 const KEYS: [&str; 7] =
     ["arch", "architecture", "platform", "os", "operating_system", "target", "namespace"];
 
-fn is_name_start(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-fn is_identifier(c: char) -> bool {
-    is_name_start(c) || c == '-'
-}
-
-/// In names of variants and in versions.
-fn is_dotted(c: char) -> bool {
-    is_identifier(c) || c == '.'
-}
-
-/// `builtin` or `my.repo`.
-pub(super) fn is_dotted_name(text: &str) -> bool {
-    text.split('.').all(|part| part.starts_with(is_name_start) && part.chars().all(is_identifier))
-}
-
-/// In values that need no quotes.
-pub(super) fn is_bare(c: char) -> bool {
-    is_dotted(c) || "+*,:=%^~/\\".contains(c)
-}
-
-impl<'a> Parser<'a> {
+impl<'a> Scanner<'a> {
     fn query(&mut self) -> Result<Query, Fault> {
         let mut query = Query { root: self.node(Node::default())?, transitive: Vec::new() };
         if self.text.trim().is_empty() {
@@ -103,19 +73,6 @@ impl<'a> Parser<'a> {
             node.name = node.name.map(|name| package_of(&name).into());
         }
         Ok(Edge { virtuals, node })
-    }
-
-    /// `c,cxx=` of `c,cxx=gcc`: what is provided. Nothing if something else stands here.
-    fn virtuals(&mut self) -> Vec<Box<str>> {
-        let Some((virtuals, rest)) = self.rest().split_once('=') else { return Vec::new() };
-        let mut names = virtuals.split(',');
-        let is_name =
-            |name: &str| name.starts_with(is_name_start) && name.chars().all(is_identifier);
-        if !names.all(is_name) || !rest.starts_with(is_name_start) {
-            return Vec::new();
-        }
-        self.at += virtuals.len() + 1;
-        virtuals.split(',').map(Into::into).collect()
     }
 
     /// As many conditions on one spec as there are.
@@ -181,84 +138,6 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Passes over a comma that is next but for spaces, if there is one.
-    fn comma(&mut self) -> bool {
-        let rest = self.rest().trim_start().strip_prefix(',');
-        self.at = rest.map_or(self.at, |rest| self.text.len() - rest.len());
-        rest.is_some()
-    }
-
-    /// `git.main`, `git.main=1.2`, or a commit.
-    fn git_version(&mut self) -> Option<VersionRange> {
-        let rest = self.rest();
-        let is_ref = |c: char| is_dotted(c) || c == '/';
-        let length = if let Some(reference) = rest.strip_prefix("git.") {
-            if !reference.starts_with(is_name_start) {
-                return None;
-            }
-            "git.".len() + reference.find(|c| !is_ref(c)).unwrap_or(reference.len())
-        } else {
-            let length = rest.find(|c| !is_dotted(c)).unwrap_or(rest.len());
-            if length != 40 || !rest[..length].bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return None;
-            }
-            length
-        };
-        let start = self.at;
-        self.at += length;
-        if self.rest().starts_with('=') {
-            self.at += 1;
-            if self.version().is_empty() {
-                self.at -= 1;
-            }
-        }
-        Some(VersionRange::Git(self.text[start..self.at].into()))
-    }
-
-    fn version_range(&mut self) -> Result<VersionRange, Fault> {
-        let start = self.at;
-        let is_exact = self.peek() == Some('=');
-        self.at += usize::from(is_exact);
-        let low = self.version();
-        if is_exact {
-            return match low {
-                "" => Err((self.at..self.at, QueryFault::ExpectedVersion)),
-                _ if self.peek() == Some(':') => {
-                    Err((start..self.at + 1, QueryFault::ExpectedVersion))
-                }
-                version => Ok(VersionRange::Exact(version.into())),
-            };
-        }
-        if self.peek() != Some(':') {
-            return match low {
-                "" => Err((self.at..self.at, QueryFault::ExpectedVersion)),
-                version if is_git(version) => Ok(VersionRange::Git(version.into())),
-                version => Ok(VersionRange::Prefix(version.into())),
-            };
-        }
-        self.at += 1;
-        let end = self.at;
-        let mut high = self.version();
-        // In `@1.2:os=linux` the range has ended before the key.
-        if self.rest().trim_start().starts_with('=') {
-            self.at = end;
-            high = "";
-        }
-        let bound = |text: &str| (!text.is_empty()).then(|| text.into());
-        Ok(VersionRange::Between(bound(low), bound(high)))
-    }
-
-    /// One version, or nothing; never with a dot or a dash at its end.
-    fn version(&mut self) -> &'a str {
-        if !self.rest().starts_with(is_name_start) {
-            return "";
-        }
-        let start = self.at;
-        let length = self.take(is_dotted).trim_end_matches(['.', '-']).len();
-        self.at = start + length;
-        &self.text[start..self.at]
-    }
-
     /// `+x`, `~x`, `-x`.
     fn switch(&mut self, sigil: char, node: &mut Node) -> Result<(), Fault> {
         let start = self.at;
@@ -306,20 +185,6 @@ impl<'a> Parser<'a> {
         set(&mut node.hash, hash, start..self.at)
     }
 
-    /// The key of `key=value` or `key:=value`, and whether it is the latter; nothing if there is
-    /// no equals sign.
-    fn key(&mut self) -> Option<(&'a str, bool)> {
-        let rest = self.rest();
-        let length = rest.find(|c| !is_dotted(c)).unwrap_or(rest.len());
-        let (key, rest) = rest.split_at(length);
-        let is_exact = rest.starts_with(":=");
-        if !is_exact && !rest.starts_with('=') {
-            return None;
-        }
-        self.at += length + usize::from(is_exact) + 1;
-        Some((key, is_exact))
-    }
-
     fn value(
         &mut self,
         (key, is_exact): (&'a str, bool),
@@ -363,72 +228,6 @@ impl<'a> Parser<'a> {
                 self.variant(name, wanted, start, node)
             }
         }
-    }
-
-    /// A bare value, or one in quotes of either kind. A backslash before a quote makes it part of
-    /// the value.
-    fn text_value(&mut self) -> Result<String, Fault> {
-        let Some(quote @ ('\'' | '"')) = self.peek() else {
-            let value = self.take(is_bare);
-            if value.is_empty() {
-                return Err((self.at..self.at, QueryFault::ExpectedValue));
-            }
-            return Ok(value.to_owned());
-        };
-        let start = self.at;
-        let inner = &self.rest()[1..];
-        let mut is_escaped = false;
-        let end = inner.find(|c| {
-            let is_end = c == quote && !is_escaped;
-            is_escaped = c == '\\';
-            is_end
-        });
-        let Some(end) = end else {
-            return Err((start..self.text.len(), QueryFault::ExpectedQuote));
-        };
-        self.at += end + 2;
-        Ok(inner[..end].replace(&format!("\\{quote}"), &quote.to_string()))
-    }
-
-    /// Whether a path of a spec file stands here.
-    #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "so does Spack")]
-    fn is_file(&self) -> bool {
-        let word = self.word();
-        let is_path = word.starts_with('.') || word.contains('/');
-        is_path && (word.ends_with(".json") || word.ends_with(".yaml"))
-    }
-
-    fn word(&self) -> &'a str {
-        let rest = self.rest();
-        &rest[..rest.find(|c| !is_dotted(c) && c != '/').unwrap_or(rest.len())]
-    }
-
-    fn file(&self) -> Fault {
-        (self.at..self.at + self.word().len(), QueryFault::File)
-    }
-
-    fn unexpected(&self) -> Fault {
-        let length = self.peek().map_or(0, char::len_utf8);
-        (self.at..self.at + length, QueryFault::ExpectedConstraint)
-    }
-
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn skip_spaces(&mut self) {
-        self.at = self.text.len() - self.rest().trim_start().len();
-    }
-
-    fn take(&mut self, is_part: fn(char) -> bool) -> &'a str {
-        let rest = self.rest();
-        let part = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
-        self.at += part.len();
-        part
     }
 }
 

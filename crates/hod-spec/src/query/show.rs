@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::parse::{is_bare, is_dotted_name};
+use super::scan::{is_bare, is_dotted_name};
 use super::{Edge, Node, Query, Wanted};
 
 impl Display for Query {
