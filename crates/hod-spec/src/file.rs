@@ -122,17 +122,14 @@ impl SpecFile {
     pub fn parse(bytes: Vec<u8>) -> Result<Self, SpecFileError> {
         let text = Arc::new(String::from_utf8(bytes)?);
         let outer: Outer<'_> = serde_json::from_str(&text)?;
-        let (version, nodes) = if outer.spec.get().starts_with('[') {
-            (1, serde_json::from_str(outer.spec.get())?)
+        let spec = outer.spec.get();
+        let (version, specs) = if spec.starts_with('[') {
+            (1, legacy(&text, &serde_json::from_str::<Vec<_>>(spec)?, 1)?)
         } else {
-            let inner: Inner<'_> = serde_json::from_str(outer.spec.get())?;
-            (inner.meta.version, inner.nodes)
-        };
-        // As in Spack, whatever is not an old version is read as the newest.
-        let specs = match version {
-            1 if outer.spec.get().starts_with('[') => legacy(&text, &nodes, 1)?,
-            2..=4 => legacy(&text, &nodes, version)?,
-            _ => newest(&text, &nodes)?,
+            let Inner { meta: Meta { version }, nodes } = serde_json::from_str(spec)?;
+            // As in Spack, whatever is not an old version is read as the newest.
+            let is_old = (2..=4).contains(&version);
+            (version, if is_old { legacy(&text, &nodes, version)? } else { newest(&text, &nodes)? })
         };
         let (nodes, index) = unique(specs);
         if nodes.is_empty() {

@@ -26,14 +26,7 @@ pub(super) fn parse(bytes: Vec<u8>) -> Result<(u32, BTreeMap<DagHash, Record>), 
     let outer: Outer<'_, RecordText<'_>> =
         serde_json::from_str(&text).map_err(|error| blame(&text, error))?;
     let Inner { version, installs } = outer.database;
-    let known = version.parse().ok().filter(|n| (Database::OLDEST..=Database::NEWEST).contains(n));
-    let Some(version) = known else {
-        return Err(DatabaseError::Version {
-            found: version.to_string(),
-            oldest: Database::OLDEST,
-            newest: Database::NEWEST,
-        });
-    };
+    let version = known_version(&version)?;
     let installs = installs.0;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.min(MOST_THREADS).min(installs.len() / RECORDS_PER_THREAD).max(1);
@@ -43,6 +36,17 @@ pub(super) fn parse(bytes: Vec<u8>) -> Result<(u32, BTreeMap<DagHash, Record>), 
         parse_in_threads(&text, version, installs, threads)?
     };
     Ok((version, records.into_iter().map(|record| (record.spec.hash, record)).collect()))
+}
+
+fn known_version(version: &str) -> Result<u32, DatabaseError> {
+    let known = Database::OLDEST..=Database::NEWEST;
+    version.parse().ok().filter(|version| known.contains(version)).ok_or_else(|| {
+        DatabaseError::Version {
+            found: version.to_owned(),
+            oldest: *known.start(),
+            newest: *known.end(),
+        }
+    })
 }
 
 type Install<'a> = (DagHash, RecordText<'a>);
@@ -56,7 +60,7 @@ fn parse_in_threads(
     std::thread::scope(|scope| {
         let count = installs.len();
         let size = count.div_ceil(threads);
-        // The last part goes to this thread, the others to those that are started.
+        // The first part is for this thread.
         let mut workers = Vec::new();
         while installs.len() > size {
             let part = installs.split_off(installs.len() - size);
@@ -123,15 +127,19 @@ fn parse_spec(
     Ok(node.into_spec(&Targets::Keys).expect("every key leads somewhere"))
 }
 
-/// What is wrong in one record says so; what is wrong around them is what it was.
+/// Why a text could not be read: it is of another version, one record is damaged, or it is what the
+/// parser says.
 fn blame(text: &str, error: serde_json::Error) -> DatabaseError {
-    let outer: Result<Outer<'_, &RawValue>, _> = serde_json::from_str(text);
-    let installs = outer.map(|outer| outer.database.installs.0).unwrap_or_default();
-    let faults = installs.into_iter().filter_map(|(hash, record)| {
+    let Ok(outer) = serde_json::from_str::<Outer<'_, &RawValue>>(text) else {
+        return DatabaseError::Json(error);
+    };
+    let Inner { version, installs } = outer.database;
+    let fault = |(hash, record): (DagHash, &RawValue)| {
         let source = serde_json::from_str::<RecordText<'_>>(record.get()).err()?;
         Some(DatabaseError::Record { hash: hash.to_string(), source })
-    });
-    faults.into_iter().next().unwrap_or(DatabaseError::Json(error))
+    };
+    let of_version = known_version(&version).err();
+    of_version.or_else(|| installs.0.into_iter().find_map(fault)).unwrap_or(error.into())
 }
 
 #[derive(Deserialize)]

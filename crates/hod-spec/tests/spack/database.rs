@@ -85,6 +85,13 @@ fn other_versions_are_refused(#[case] version: &str, #[case] message: &str) {
     assert_eq!(parse(&database).unwrap_err().to_string(), message);
 }
 
+#[test]
+fn another_version_is_refused_before_its_records_are_found_odd() {
+    let installs = json!({"hl3q3aieskc7wxhkzyhprrx5lmbqee7g": {"specs": []}});
+    let database = json!({"database": {"version": "9", "installs": installs}});
+    assert!(matches!(parse(&database), Err(DatabaseError::Version { .. })));
+}
+
 #[rstest]
 #[case::version_as_number(json!({"database": {"version": 8, "installs": {}}}))]
 #[case::no_records(json!({"database": {"version": "8"}}))]
