@@ -160,7 +160,8 @@ impl LockFile {
                 (patience.on_wait)(&Waiting { path: path(), mode, holder: holder() });
                 is_told = true;
             }
-            let left = patience.timeout.map_or(Duration::MAX, |timeout| timeout - waited);
+            let left =
+                patience.timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(waited));
             pause(interval(attempt).min(left), patience.is_cancelled)?;
         }
         unreachable!("the attempts have no end")

@@ -3,6 +3,8 @@
 use std::fmt;
 
 /// A configured mirror.
+// As many yes-or-no settings as Spack has.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MirrorConfig {

@@ -1,9 +1,14 @@
 //! What a recipe that was kept with a package says about passing on its binaries
 //! (`spack-format` 3.7).
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
+
+mod python;
+#[cfg(test)]
+mod tests;
 
 /// Whether the binaries of a package may be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +23,35 @@ pub enum Redistribution {
     Unknown,
 }
 
+/// What the recipe of `package` in `prefix` says.
 pub(crate) fn redistribution(
-    _prefix: &Path,
-    _namespace: &str,
-    _package: &str,
+    prefix: &Path,
+    namespace: &str,
+    package: &str,
 ) -> Result<Redistribution, Error> {
+    for path in candidates(prefix, namespace, package) {
+        match fs_err::read(&path) {
+            Ok(text) => return Ok(python::redistribution(&String::from_utf8_lossy(&text))),
+            Err(error) if is_absence(&error) => {}
+            Err(source) => return Err(Error::Read { path, source }),
+        }
+    }
     Ok(Redistribution::Unknown)
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Where the recipe may be. Since version 2 of the package interface, directories are Python
+/// modules: no hyphens, and an underscore before digits and reserved words (`spack-format` 1.3).
+fn candidates(prefix: &Path, namespace: &str, package: &str) -> [PathBuf; 3] {
+    let repos = prefix.join(".spack/repos");
+    let module = package.replace('-', "_");
+    let modules = repos.join("spack_repo").join(namespace.replace('.', "/")).join("packages");
+    [
+        modules.join(&module).join("package.py"),
+        modules.join(format!("_{module}")).join("package.py"),
+        repos.join(namespace).join("packages").join(package).join("package.py"),
+    ]
 }

@@ -12,9 +12,11 @@ mod open;
 mod tests;
 mod tree;
 mod walk;
+mod warning;
 
 pub use self::open::OpenOptions;
 use self::tree::Tree;
+pub use self::warning::Warning;
 
 /// The database's directory in a root (`spack-format` 1.2).
 const DATABASE: &str = ".spack-db";
@@ -36,68 +38,6 @@ pub struct Prefix {
     pub recorded: PathBuf,
     /// Where it lies on this machine.
     pub location: PathBuf,
-}
-
-/// What is odd about a store, and no reason not to use it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Warning {
-    /// There is no database; the packages were found by looking through the directory.
-    DatabaseMissing {
-        /// The root's location.
-        location: PathBuf,
-        /// How many packages were found.
-        packages: usize,
-    },
-    /// An upstream store is not where the configuration says.
-    UpstreamMissing {
-        /// Its root.
-        path: PathBuf,
-    },
-    /// The database was read without a lock.
-    NotLocked {
-        /// The lock file.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// A package's spec file cannot be read; the package is left out.
-    UnreadablePackage {
-        /// Its spec file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Two directories hold the same package; the second is left out.
-    SamePackageTwice {
-        /// The package.
-        spec: String,
-        /// The prefix that counts.
-        kept: PathBuf,
-        /// The other.
-        left_out: PathBuf,
-    },
-    /// The database says that a package is installed where there is none.
-    RecordWithoutPrefix {
-        /// The package.
-        spec: String,
-        /// Where it should be.
-        path: PathBuf,
-    },
-    /// The database does not know a package that is there.
-    PrefixWithoutRecord {
-        /// The package.
-        spec: String,
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// A record refers to a spec that neither the store nor its upstreams know.
-    MissingDependency {
-        /// The package.
-        spec: String,
-        /// `name/hash` of what it depends on.
-        dependency: String,
-    },
 }
 
 impl Store {
@@ -208,6 +148,10 @@ impl Store {
     /// Compares the database with the directory, which takes a look at every prefix.
     pub fn survey(&self) -> Result<Vec<Warning>, Error> {
         walk::survey(self)
+    }
+
+    fn knows(&self, hash: &DagHash) -> bool {
+        self.find(hash).is_some()
     }
 
     fn find(&self, hash: &DagHash) -> Option<(&Tree, &Record)> {

@@ -1,11 +1,16 @@
 //! Stores that lie elsewhere than their records say.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hod_spec::Record;
+use serde::de::IgnoredAny;
 
 use super::tree::Records;
 use crate::Error;
+
+/// How many packages are asked where the store was.
+const SAMPLE: usize = 4;
 
 /// The root that the records mean by the directory at `location`.
 ///
@@ -56,4 +61,31 @@ fn roots<'a>(location: &'a Path, path: &'a Path) -> impl Iterator<Item = PathBuf
             path.strip_prefix(root).is_ok_and(|relative| is_prefix(location, relative))
         })
         .map(Path::to_owned)
+}
+
+/// The root of a store without database: what packages that were built in it recorded of their
+/// files (`spack-format` 1.4). Packages from a build cache carry the list of their builder.
+pub(super) fn manifest_root<'a>(
+    location: &Path,
+    prefixes: impl Iterator<Item = &'a Path>,
+) -> PathBuf {
+    let built_here = prefixes.filter(|prefix| !prefix.join(".spack/binary_distribution").exists());
+    let mut roots = built_here.filter_map(|prefix| Some((prefix, listed_paths(prefix)?)));
+    let root =
+        roots.by_ref().take(SAMPLE).try_fold(None, |agreed: Option<PathBuf>, (prefix, paths)| {
+            let relative = prefix.strip_prefix(location).ok()?;
+            // The prefix itself is listed.
+            let own = paths.iter().find(|path| path.ends_with(relative))?;
+            let depth = relative.components().count();
+            let root = own.ancestors().nth(depth)?.to_owned();
+            (agreed.as_ref().is_none_or(|agreed| *agreed == root)).then_some(Some(root))
+        });
+    root.flatten().unwrap_or_else(|| location.to_owned())
+}
+
+fn listed_paths(prefix: &Path) -> Option<Vec<PathBuf>> {
+    let bytes = fs_err::read(prefix.join(".spack/install_manifest.json")).ok()?;
+    #[allow(clippy::zero_sized_map_values)]
+    let entries: BTreeMap<PathBuf, IgnoredAny> = serde_json::from_slice(&bytes).ok()?;
+    Some(entries.into_keys().filter(|path| path.is_absolute()).collect())
 }

@@ -8,6 +8,7 @@ use hod_spec::Database;
 
 use super::tree::{Records, Tree};
 use super::{DATABASE, Store, Warning, moved, walk};
+use crate::environment::normalised;
 use crate::{Error, LockFile, Mode, Patience, Span, padding};
 
 /// How to open a store.
@@ -49,11 +50,7 @@ impl fmt::Debug for OpenOptions<'_> {
 pub(super) fn open(path: &Path, options: &OpenOptions<'_>) -> Result<Store, Error> {
     let mut warnings = Vec::new();
     let location = find_root(path)?;
-    let records = match read_locked(&location, options, &mut warnings)? {
-        Some(database) => Records::Database(database),
-        None => walk::records(&location, &mut warnings)?,
-    };
-    let tree = tree(location, records)?;
+    let database = read_locked(&location, options, &mut warnings)?;
     let mut upstreams = Vec::new();
     for path in &options.upstreams {
         match open_upstream(path)? {
@@ -61,6 +58,12 @@ pub(super) fn open(path: &Path, options: &OpenOptions<'_>) -> Result<Store, Erro
             None => warnings.push(Warning::UpstreamMissing { path: path.clone() }),
         }
     }
+    let tree = if let Some(database) = database {
+        tree(location, Records::Database(database))?
+    } else {
+        let (root, records) = walk::records(&location, &upstreams, &mut warnings)?;
+        Tree { root, location, records }
+    };
     let configured = options.unpadded_root.clone().filter(|root| tree.root.starts_with(root));
     let unpadded_root = configured.unwrap_or_else(|| padding::unpadded(&tree.root));
     Ok(Store { tree, upstreams, unpadded_root, warnings })
@@ -81,31 +84,35 @@ fn open_upstream(path: &Path) -> Result<Option<Tree>, Error> {
 /// The directory that holds the database, `path` or one below it and its padding.
 fn find_root(path: &Path) -> Result<PathBuf, Error> {
     let no_store = |source| Error::NoStore { path: path.to_owned(), source };
-    let absolute = crate::environment::normalised(&std::path::absolute(path).map_err(no_store)?);
+    let absolute = normalised(&std::path::absolute(path).map_err(no_store)?);
     if !fs_err::metadata(&absolute).map_err(no_store)?.is_dir() {
         return Err(no_store(io::ErrorKind::NotADirectory.into()));
     }
     let mut roots = Vec::new();
-    descend(&absolute, &mut roots);
+    let end = descend(&absolute, &mut roots);
     match roots.len() {
-        0 => Ok(absolute),
+        0 => Ok(end),
         1 => Ok(roots.remove(0)),
         _ => Err(Error::AmbiguousRoot { path: path.to_owned(), roots }),
     }
 }
 
-/// Collects the roots that nothing but padding leads to: those with a database, or without one
-/// whatever is where the padding ends.
-fn descend(directory: &Path, roots: &mut Vec<PathBuf>) {
+/// Collects the roots with a database that nothing but padding leads to, and returns where a
+/// single line of padding ends: the root, if there is no database.
+fn descend(directory: &Path, roots: &mut Vec<PathBuf>) -> PathBuf {
     if directory.join(DATABASE).is_dir() {
-        return roots.push(directory.to_owned());
+        roots.push(directory.to_owned());
+        return directory.to_owned();
     }
-    let Ok(entries) = fs_err::read_dir(directory) else { return };
-    for entry in entries.filter_map(Result::ok) {
-        let is_padding = entry.file_name().to_str().is_some_and(padding::is_padding);
-        if is_padding && entry.path().is_dir() {
-            descend(&entry.path(), roots);
-        }
+    let entries = fs_err::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let padding = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(padding::is_padding))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    let mut ends: Vec<PathBuf> = padding.map(|path| descend(&path, roots)).collect();
+    match ends.pop() {
+        Some(end) if ends.is_empty() => end,
+        _ => directory.to_owned(),
     }
 }
 
