@@ -180,7 +180,7 @@ pub enum Error {
         limit: usize,
     },
     /// There is nothing that says where the store is.
-    #[error("found no store; tried {}", tried.join(", "))]
+    #[error("found no store: {}", tried.join(", "))]
     NothingFound {
         /// What was tried, in this order.
         tried: Vec<String>,

@@ -36,7 +36,7 @@ mod store;
 mod yaml;
 
 pub use buildinfo::{BuildInfo, ParseBuildInfoError};
-pub use config::{InstallTree, SpackConfig};
+pub use config::{ConfigWarning, InstallTree, SpackConfig};
 pub use environment::Environment;
 pub use error::Error;
 pub use find::{Found, How, StoreRequest, find_store};

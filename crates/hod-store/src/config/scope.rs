@@ -1,0 +1,210 @@
+//! Which files there are, and in what order they weigh (`spack-format` 6.3).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::include::Include;
+use super::substitute::platform;
+use super::{ConfigWarning, SECTIONS, SpackConfig, Variables, emptied, mapping, mismatch};
+use crate::Error;
+use crate::yaml::{self, Key, Value, Yaml};
+
+/// How deep files may include each other, as Spack has it.
+const DEPTH: usize = 100;
+
+/// Where a scope's sections are.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A file for each.
+    Directory(PathBuf),
+    /// All in one file, perhaps below one key of it.
+    File(PathBuf, Option<&'static str>),
+}
+
+/// One source of settings.
+struct Scope {
+    sections: Vec<(Key, Yaml)>,
+    /// Part of Spack: nothing can do without.
+    is_default: bool,
+    /// The index of the first scope that this includes, directly or not; they lie right below it.
+    first_included: usize,
+}
+
+/// Collects scopes, those of least weight first.
+pub(super) struct Loader<'a> {
+    variables: Variables<'a>,
+    scopes: Vec<Scope>,
+    files: Vec<PathBuf>,
+    warnings: Vec<ConfigWarning>,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(variables: Variables<'a>, warnings: Vec<ConfigWarning>) -> Self {
+        Self { variables, scopes: Vec::new(), files: Vec::new(), warnings }
+    }
+
+    /// Everything Spack reads without being told on its command line.
+    pub(super) fn load_all(&mut self) -> Result<(), Error> {
+        let etc = self.variables.spack_root.map(|root| root.join("etc/spack"));
+        match etc {
+            // Since 1.1, which other scopes there are is itself configured, in `include.yaml`.
+            Some(etc) if etc.join("defaults/base").is_dir() => {
+                self.push(&Source::Directory(etc.join("defaults")), true, 0)?;
+                self.push(&Source::Directory(etc), false, 0)?;
+            }
+            Some(etc) => {
+                self.push_with_platform(etc.join("defaults"), true)?;
+                self.push_local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack")?;
+                self.push_with_platform(etc, false)?;
+                self.push_local("SPACK_USER_CONFIG_PATH", "~/.spack")?;
+            }
+            None => {
+                self.push_local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack")?;
+                self.push_local("SPACK_USER_CONFIG_PATH", "~/.spack")?;
+            }
+        }
+        if let Some(directory) = self.variables.spack_environment {
+            let file = directory.join("spack.yaml");
+            if file.is_file() {
+                self.push(&Source::File(file, Some("spack")), false, 0)?;
+            } else {
+                self.warnings.push(ConfigWarning::NoEnvironment { path: directory.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to 1.0, each scope could have another for the platform below it.
+    fn push_with_platform(&mut self, directory: PathBuf, is_default: bool) -> Result<(), Error> {
+        let specific = directory.join(platform());
+        self.push(&Source::Directory(directory), is_default, 0)?;
+        self.push(&Source::Directory(specific), is_default, 0)
+    }
+
+    fn push_local(&mut self, variable: &str, default: &str) -> Result<(), Error> {
+        if self.variables.environment.variable("SPACK_DISABLE_LOCAL_CONFIG").is_some() {
+            return Ok(());
+        }
+        self.push_with_platform(self.variables.user_path(variable, default), false)
+    }
+
+    /// Adds a scope above all others, and below it what it includes: the first in its list weighs
+    /// most.
+    fn push(&mut self, source: &Source, is_default: bool, depth: usize) -> Result<(), Error> {
+        let sections = self.read(source)?;
+        let first_included = self.scopes.len();
+        let list = sections.iter().find(|(key, _)| key.text == "include");
+        if let Some((_, list)) = list {
+            let items = list.items().ok_or_else(|| mismatch(list, "include", "a list"))?;
+            if depth >= DEPTH && !items.is_empty() {
+                return Err(Error::EndlessInclude { place: list.place.to_string(), limit: DEPTH });
+            }
+            for item in items.iter().rev() {
+                let include = Include::read(item, &self.variables, &mut self.warnings)?;
+                if let Some(source) = include.source(item)? {
+                    self.push(&source, is_default, depth + 1)?;
+                }
+            }
+        }
+        self.scopes.push(Scope { sections, is_default, first_included });
+        Ok(())
+    }
+
+    fn read(&mut self, source: &Source) -> Result<Vec<(Key, Yaml)>, Error> {
+        let mut sections = Vec::new();
+        match source {
+            Source::Directory(directory) => {
+                for section in SECTIONS {
+                    let file = directory.join(section).with_extension("yaml");
+                    let found = self.read_file(&file)?.map(|document| entries(document, &file));
+                    let mut found = found.transpose()?.unwrap_or_default();
+                    found.retain(|(key, _)| key.text == section);
+                    sections.append(&mut found);
+                }
+            }
+            Source::File(file, inside) => {
+                let document = self.read_file(file)?.map(|document| entries(document, file));
+                sections = document.transpose()?.unwrap_or_default();
+                if let Some(inside) = inside {
+                    let inner = sections.into_iter().find(|(key, _)| key.text == *inside);
+                    let inner = inner.map(|(_, value)| emptied(value));
+                    sections =
+                        inner.map(|inner| entries(inner, file)).transpose()?.unwrap_or_default();
+                }
+            }
+        }
+        sections.retain(|(key, value)| {
+            SECTIONS.contains(&&*key.text) && (key.replaces || !value.is_null())
+        });
+        checked(sections)
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<Option<Yaml>, Error> {
+        let bytes = match fs_err::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => return Ok(None),
+                _ => return Err(Error::Read { path: path.to_owned(), source: error }),
+            },
+        };
+        self.files.push(path.to_owned());
+        yaml::parse(&bytes, path)
+            .map_err(|source| Error::Syntax { path: path.to_owned(), source: source.into() })
+    }
+
+    /// Adds one file without what it includes.
+    pub(super) fn add_text(&mut self, bytes: &[u8], file: &Path) -> Result<(), Error> {
+        let document = yaml::parse(bytes, file)
+            .map_err(|source| Error::Syntax { path: file.to_owned(), source: source.into() })?;
+        let Some(document) = document else { return Ok(()) };
+        let inner = document.get("spack").cloned().unwrap_or(document);
+        let mut sections = entries(inner, file)?;
+        sections.retain(|(key, value)| {
+            key.text != "include" && SECTIONS.contains(&&*key.text) && !value.is_null()
+        });
+        let sections = checked(sections)?;
+        let first_included = self.scopes.len();
+        self.scopes.push(Scope { sections, is_default: false, first_included });
+        self.files.push(file.to_owned());
+        Ok(())
+    }
+
+    /// Lays the scopes over one another. Where one says `include::`, what is below it and what it
+    /// includes counts no more, except for Spack's own defaults.
+    pub(super) fn complete(self) -> SpackConfig {
+        let replaces_includes = |scope: &Scope| {
+            scope.sections.iter().any(|(key, _)| key.text == "include" && key.replaces)
+        };
+        let first = self.scopes.iter().rev().find(|scope| replaces_includes(scope));
+        let first = first.map_or(0, |scope| scope.first_included);
+        let mut config = SpackConfig::new(self.variables, self.files, self.warnings);
+        for (index, scope) in self.scopes.into_iter().enumerate() {
+            if index < first && !scope.is_default {
+                continue;
+            }
+            for (key, value) in scope.sections {
+                config.lay_over(&key, emptied(value));
+            }
+        }
+        config
+    }
+}
+
+/// The entries of a whole file.
+fn entries(document: Yaml, file: &Path) -> Result<Vec<(Key, Yaml)>, Error> {
+    mapping(&document, &file.file_name().unwrap_or_default().to_string_lossy())?;
+    match document.value {
+        Value::Map(entries) => Ok(entries),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// All sections but one are mappings.
+fn checked(sections: Vec<(Key, Yaml)>) -> Result<Vec<(Key, Yaml)>, Error> {
+    for (key, value) in sections.iter().filter(|(key, _)| key.text != "include") {
+        if !value.is_null() {
+            mapping(value, &key.text)?;
+        }
+    }
+    Ok(sections)
+}
