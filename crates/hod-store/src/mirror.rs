@@ -8,6 +8,9 @@ use crate::config::{ConfigWarning, Variables, mismatch, scheme, text};
 use crate::yaml::Yaml;
 use crate::{Environment, Error};
 
+#[cfg(test)]
+mod tests;
+
 /// What a URL of a mirror may begin with; anything else is a path.
 const SCHEMES: [&str; 9] = ["file", "http", "https", "sftp", "ftp", "s3", "gs", "oci", "oci+http"];
 

@@ -94,11 +94,12 @@ fn depth_and_size_are_bounded_aliases_included() {
         parse(format!("{}{}", "[".repeat(64), "]".repeat(64)).as_bytes(), Path::new("a")).is_ok()
     );
 
-    let deep: String = (1..100).map(|n| format!("- &a{n} [*a{}]\n", n - 1)).collect();
-    assert!(matches!(error(&format!("- &a0 [x]\n{deep}")), YamlError::TooDeep { .. }));
+    let deep = (1..100).map(|n| format!("- &a{n} [*a{}]", n - 1)).collect::<Vec<_>>().join("\n");
+    assert!(matches!(error(&format!("- &a0 [x]\n{deep}\n")), YamlError::TooDeep { .. }));
 
-    let wide: String = (1..30).map(|n| format!("- &a{n} [*a{0}, *a{0}]\n", n - 1)).collect();
-    assert!(matches!(error(&format!("- &a0 [x]\n{wide}")), YamlError::TooLarge { .. }));
+    let wide = (1..30).map(|n| format!("- &a{n} [*a{0}, *a{0}]", n - 1));
+    let wide = wide.collect::<Vec<_>>().join("\n");
+    assert!(matches!(error(&format!("- &a0 [x]\n{wide}\n")), YamlError::TooLarge { .. }));
 }
 
 #[rstest]
