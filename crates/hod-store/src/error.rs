@@ -143,8 +143,8 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
-    /// A configuration file is not YAML.
-    #[error("could not read the configuration file `{}`", path.display())]
+    /// A file is not YAML: a configuration, or a spec file of old.
+    #[error("could not read the file `{}`", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,

@@ -23,6 +23,13 @@ pub enum Redistribution {
     Unknown,
 }
 
+impl Redistribution {
+    /// What a recipe says, by its text alone.
+    pub fn of_recipe(text: &str) -> Self {
+        python::redistribution(text)
+    }
+}
+
 /// What the recipe of `package` in `prefix` says.
 pub(crate) fn redistribution(
     prefix: &Path,
@@ -31,7 +38,7 @@ pub(crate) fn redistribution(
 ) -> Result<Redistribution, Error> {
     for path in candidates(prefix, namespace, package) {
         match fs_err::read(&path) {
-            Ok(text) => return Ok(python::redistribution(&String::from_utf8_lossy(&text))),
+            Ok(text) => return Ok(Redistribution::of_recipe(&String::from_utf8_lossy(&text))),
             Err(error) if is_absence(&error) => {}
             Err(source) => return Err(Error::Read { path, source }),
         }

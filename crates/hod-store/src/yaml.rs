@@ -1,4 +1,4 @@
-//! YAML as a value that remembers where it was written.
+//! YAML as a value that remembers where it was written: configurations, and spec files of old.
 //!
 //! Scalars keep their text, and what they are is decided where they are used: a mirror called
 //! `1.0` has that name.
@@ -18,7 +18,7 @@ mod tests;
 pub(crate) use merge::merge;
 pub(crate) use read::parse;
 
-/// Why a text is not the YAML that a configuration is written in.
+/// Why a text is not the YAML it should be.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum YamlError {
@@ -200,6 +200,22 @@ impl Yaml {
     /// A number that is not negative.
     pub(crate) fn number(&self) -> Option<u64> {
         self.plain()?.parse().ok()
+    }
+
+    /// The same as JSON: what is plain and looks like something else than text is that.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|(key, value)| (key.text.clone(), value.to_json())).collect()
+            }
+            Value::Scalar { text, .. } => match (self.boolean(), self.number()) {
+                _ if self.is_null() => serde_json::Value::Null,
+                (Some(boolean), _) => boolean.into(),
+                (_, Some(number)) => number.into(),
+                _ => text.clone().into(),
+            },
+        }
     }
 
     /// What it is, in words for an error.

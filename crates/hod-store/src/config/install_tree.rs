@@ -87,8 +87,8 @@ pub(super) fn read(
         (None, Some(root)) => return Err(mismatch(root, "config:install_tree:root", "a path")),
         (None, None) => return Ok(None),
     };
-    let (path, old_length) = without_old_padding(&path);
-    let length = length.or(old_length);
+    // Where both ways are used, Spack leaves the older one in the path.
+    let (path, length) = if length.is_some() { (path, length) } else { without_old_padding(&path) };
     let unpadded = if path == "/" { &*path } else { path.trim_end_matches('/') };
     let root = length.map_or_else(|| unpadded.to_owned(), |length| pad(unpadded, length));
     if let Some(length) = length.filter(|length| root.chars().count() != *length) {

@@ -454,11 +454,7 @@ fn upstreams_are_asked_in_the_order_of_their_weight() {
 }
 
 #[rstest]
-#[case::not_yaml(
-    "config.yaml",
-    "config: [",
-    "could not read the configuration file `@/home/.spack/config.yaml`"
-)]
+#[case::not_yaml("config.yaml", "config: [", "could not read the file `@/home/.spack/config.yaml`")]
 #[case::no_mapping(
     "config.yaml",
     "- config",

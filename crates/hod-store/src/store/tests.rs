@@ -301,6 +301,24 @@ fn what_is_not_installed_or_not_known_has_no_prefix_to_read() {
 }
 
 #[test]
+fn the_spec_file_may_be_as_it_was_of_old() {
+    let (_place, path) = store();
+    let store = open(&path).unwrap();
+    let zlib = hash_of(&store, "zlib");
+    let directory = store.prefix(&zlib).unwrap().location.join(".spack");
+    let today = store.metadata(&zlib).unwrap();
+    // JSON is YAML, too.
+    fs::rename(directory.join("spec.json"), directory.join("spec.yaml")).unwrap();
+    let of_old = store.metadata(&zlib).unwrap();
+    assert_eq!(of_old.spec(), today.spec());
+    fs::write(directory.join("spec.yaml"), "spec: [").unwrap();
+    assert!(matches!(store.metadata(&zlib).unwrap_err(), Error::Syntax { .. }));
+    fs::remove_file(directory.join("spec.yaml")).unwrap();
+    let error = store.metadata(&zlib).unwrap_err();
+    assert!(matches!(error, Error::Read { path, .. } if path.ends_with("spec.json")));
+}
+
+#[test]
 fn another_package_in_the_place_of_one_is_noticed() {
     let (_place, path) = store();
     let store = open(&path).unwrap();
@@ -412,6 +430,12 @@ fn a_store_that_may_only_be_read_is_read() {
     let lock = database.join("lock");
     fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o444)).unwrap();
     assert_eq!(open(&path).unwrap().warnings(), []);
+    let file = LockFile::open(&lock).unwrap();
+    match file.lock(Span::Whole, Mode::Exclusive, &Patience::default()) {
+        Err(Error::ReadOnlyLock { path }) => assert_eq!(path, lock),
+        Err(error) => panic!("{error}"),
+        Ok(_) => println!("skipped: the superuser may write everywhere"),
+    }
 
     fs::remove_file(&lock).unwrap();
     fs::set_permissions(&database, std::fs::Permissions::from_mode(0o555)).unwrap();

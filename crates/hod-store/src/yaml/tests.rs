@@ -64,6 +64,13 @@ fn values_are_what_their_use_takes_them_for() {
 }
 
 #[test]
+fn values_become_json() {
+    let value = read("{b: [1, '1', 1.0, -1], a: {x: true, y: 'true', z: ~}}");
+    let expected = r#"{"b":[1,"1","1.0","-1"],"a":{"x":true,"y":"true","z":null}}"#;
+    assert_eq!(value.to_json().to_string(), expected);
+}
+
+#[test]
 fn values_know_where_they_are_written() {
     let value = read("# one\nconfig:\n  install_tree:\n    root: /opt\n");
     let root = value.get("config").and_then(|v| v.get("install_tree")).and_then(|v| v.get("root"));
