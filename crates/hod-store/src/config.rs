@@ -54,7 +54,7 @@ impl SpackConfig {
         };
         let mut loader = scope::Loader::new(variables, warnings);
         loader.load_all()?;
-        Ok(loader.complete().with_warnings())
+        Ok(loader.complete()?.with_warnings())
     }
 
     /// The configuration that one file holds, be it an environment's `spack.yaml`, a section's
@@ -63,19 +63,19 @@ impl SpackConfig {
         let variables = Variables { environment, spack_root: None, spack_environment: None };
         let mut loader = scope::Loader::new(variables, Vec::new());
         loader.add_text(bytes, file)?;
-        Ok(loader.complete().with_warnings())
+        Ok(loader.complete()?.with_warnings())
     }
 
-    fn new(variables: Variables<'_>, files: Vec<PathBuf>, warnings: Vec<ConfigWarning>) -> Self {
+    fn new(variables: Variables<'_>) -> Self {
         Self {
             environment: variables.environment.clone(),
             spack_root: variables.spack_root.map(Path::to_owned),
             spack_environment: variables.spack_environment.map(Path::to_owned),
-            files,
+            files: Vec::new(),
             config: None,
             upstreams: None,
             mirrors: None,
-            warnings,
+            warnings: Vec::new(),
         }
     }
 

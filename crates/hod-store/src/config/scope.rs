@@ -23,6 +23,8 @@ pub(super) enum Source {
 
 /// One source of settings.
 struct Scope {
+    /// Where more sections are, to be read once it is known that the scope counts.
+    directory: Option<PathBuf>,
     sections: Vec<(Key, Yaml)>,
     /// Part of Spack: nothing can do without.
     is_default: bool,
@@ -91,7 +93,12 @@ impl<'a> Loader<'a> {
     /// Adds a scope above all others, and below it what it includes: the first in its list weighs
     /// most.
     fn push(&mut self, source: &Source, is_default: bool, depth: usize) -> Result<(), Error> {
-        let sections = self.read(source)?;
+        let (directory, sections) = match source {
+            Source::Directory(directory) => {
+                (Some(directory.clone()), self.read_section(directory, "include")?)
+            }
+            Source::File(file, inside) => (None, self.read_sections(file, *inside)?),
+        };
         let first_included = self.scopes.len();
         let list = sections.iter().find(|(key, _)| key.text == "include");
         if let Some((_, list)) = list {
@@ -106,37 +113,35 @@ impl<'a> Loader<'a> {
                 }
             }
         }
-        self.scopes.push(Scope { sections, is_default, first_included });
+        self.scopes.push(Scope { directory, sections, is_default, first_included });
         Ok(())
     }
 
-    fn read(&mut self, source: &Source) -> Result<Vec<(Key, Yaml)>, Error> {
-        let mut sections = Vec::new();
-        match source {
-            Source::Directory(directory) => {
-                for section in SECTIONS {
-                    let file = directory.join(section).with_extension("yaml");
-                    let found = self.read_file(&file)?.map(|document| entries(document, &file));
-                    let mut found = found.transpose()?.unwrap_or_default();
-                    found.retain(|(key, _)| key.text == section);
-                    sections.append(&mut found);
-                }
-            }
-            Source::File(file, inside) => {
-                let document = self.read_file(file)?.map(|document| entries(document, file));
-                sections = document.transpose()?.unwrap_or_default();
-                if let Some(inside) = inside {
-                    let inner = sections.into_iter().find(|(key, _)| key.text == *inside);
-                    let inner = inner.map(|(_, value)| emptied(value));
-                    sections =
-                        inner.map(|inner| entries(inner, file)).transpose()?.unwrap_or_default();
-                }
-            }
-        }
-        sections.retain(|(key, value)| {
-            SECTIONS.contains(&&*key.text) && (key.replaces || !value.is_null())
-        });
+    /// The file of one section in a directory.
+    fn read_section(&mut self, directory: &Path, section: &str) -> Result<Vec<(Key, Yaml)>, Error> {
+        let mut sections = self.read_entries(&directory.join(section).with_extension("yaml"))?;
+        sections.retain(|(key, _)| key.text == section);
         checked(sections)
+    }
+
+    /// A file with several sections.
+    fn read_sections(
+        &mut self,
+        file: &Path,
+        inside: Option<&str>,
+    ) -> Result<Vec<(Key, Yaml)>, Error> {
+        let mut sections = self.read_entries(file)?;
+        if let Some(inside) = inside {
+            let inner = sections.into_iter().find(|(key, _)| key.text == inside);
+            let inner = inner.map(|(_, value)| entries(emptied(value), file));
+            sections = inner.transpose()?.unwrap_or_default();
+        }
+        checked(sections)
+    }
+
+    fn read_entries(&mut self, file: &Path) -> Result<Vec<(Key, Yaml)>, Error> {
+        let document = self.read_file(file)?.map(|document| entries(document, file));
+        Ok(document.transpose()?.unwrap_or_default())
     }
 
     fn read_file(&mut self, path: &Path) -> Result<Option<Yaml>, Error> {
@@ -159,34 +164,43 @@ impl<'a> Loader<'a> {
         let Some(document) = document else { return Ok(()) };
         let inner = document.get("spack").cloned().unwrap_or(document);
         let mut sections = entries(inner, file)?;
-        sections.retain(|(key, value)| {
-            key.text != "include" && SECTIONS.contains(&&*key.text) && !value.is_null()
+        sections.retain(|(key, _)| key.text != "include");
+        self.scopes.push(Scope {
+            directory: None,
+            sections: checked(sections)?,
+            is_default: false,
+            first_included: self.scopes.len(),
         });
-        let sections = checked(sections)?;
-        let first_included = self.scopes.len();
-        self.scopes.push(Scope { sections, is_default: false, first_included });
         self.files.push(file.to_owned());
         Ok(())
     }
 
     /// Lays the scopes over one another. Where one says `include::`, what is below it and what it
     /// includes counts no more, except for Spack's own defaults.
-    pub(super) fn complete(self) -> SpackConfig {
+    pub(super) fn complete(mut self) -> Result<SpackConfig, Error> {
         let replaces_includes = |scope: &Scope| {
             scope.sections.iter().any(|(key, _)| key.text == "include" && key.replaces)
         };
         let first = self.scopes.iter().rev().find(|scope| replaces_includes(scope));
         let first = first.map_or(0, |scope| scope.first_included);
-        let mut config = SpackConfig::new(self.variables, self.files, self.warnings);
-        for (index, scope) in self.scopes.into_iter().enumerate() {
+        let mut config = SpackConfig::new(self.variables);
+        for (index, scope) in std::mem::take(&mut self.scopes).into_iter().enumerate() {
             if index < first && !scope.is_default {
                 continue;
             }
-            for (key, value) in scope.sections {
+            let mut sections = scope.sections;
+            if let Some(directory) = scope.directory {
+                for section in SECTIONS.iter().filter(|section| **section != "include") {
+                    sections.append(&mut self.read_section(&directory, section)?);
+                }
+            }
+            for (key, value) in sections {
                 config.lay_over(&key, emptied(value));
             }
         }
-        config
+        config.files = self.files;
+        config.warnings = self.warnings;
+        Ok(config)
     }
 }
 
@@ -199,8 +213,11 @@ fn entries(document: Yaml, file: &Path) -> Result<Vec<(Key, Yaml)>, Error> {
     }
 }
 
-/// All sections but one are mappings.
-fn checked(sections: Vec<(Key, Yaml)>) -> Result<Vec<(Key, Yaml)>, Error> {
+/// The sections that are of use. All but one must be mappings.
+fn checked(mut sections: Vec<(Key, Yaml)>) -> Result<Vec<(Key, Yaml)>, Error> {
+    sections.retain(|(key, value)| {
+        SECTIONS.contains(&&*key.text) && (key.replaces || !value.is_null())
+    });
     for (key, value) in sections.iter().filter(|(key, _)| key.text != "include") {
         if !value.is_null() {
             mapping(value, &key.text)?;

@@ -427,6 +427,10 @@ fn an_environment_may_do_without_the_other_scopes() {
     assert_eq!(machine.mirror_names(), ["env", "own", "defaults"]);
     let mirrors = machine.load().mirrors().unwrap();
     assert_eq!(machine.short(&mirrors[0].fetch.url), "file://@/env/m");
+    // What does not count is not even read.
+    machine.write("home/.spack/config.yaml", "[");
+    assert_eq!(machine.mirror_names(), ["env", "own", "defaults"]);
+    machine.write("home/.spack/config.yaml", "");
     machine.set("SPACK_ENV", "@/absent");
     assert_eq!(machine.mirror_names(), ["user", "defaults"]);
     assert_eq!(machine.warnings(), ["SPACK_ENV is `@/absent`, where no spack.yaml is"]);
