@@ -32,6 +32,8 @@ pub struct SpackConfig {
     environment: Environment,
     spack_root: Option<PathBuf>,
     spack_environment: Option<PathBuf>,
+    /// What Spack has no setting for depends on this.
+    is_before_1_0: bool,
     files: Vec<PathBuf>,
     config: Option<Yaml>,
     upstreams: Option<Yaml>,
@@ -71,6 +73,7 @@ impl SpackConfig {
             environment: variables.environment.clone(),
             spack_root: variables.spack_root.map(Path::to_owned),
             spack_environment: variables.spack_environment.map(Path::to_owned),
+            is_before_1_0: false,
             files: Vec::new(),
             config: None,
             upstreams: None,
@@ -132,7 +135,8 @@ impl SpackConfig {
         &self,
         warnings: &mut Vec<ConfigWarning>,
     ) -> Result<Option<InstallTree>, Error> {
-        install_tree::read(self.config.as_ref(), &self.variables(), warnings)
+        let projection = install_tree::projection(self.is_before_1_0);
+        install_tree::read(self.config.as_ref(), projection, &self.variables(), warnings)
     }
 
     /// The roots of the upstream stores, in the order in which they are asked.

@@ -11,6 +11,9 @@ use crate::yaml::{Place, Yaml};
 
 /// Where packages go that no projection says anything about.
 const PROJECTION: &str = "{architecture.platform}-{architecture.target}/{name}-{version}-{hash}";
+/// The same before Spack 1.0.
+const OLD_PROJECTION: &str =
+    "{architecture}/{compiler.name}-{compiler.version}/{name}-{version}-{hash}";
 /// What Spack leaves of the longest path for what is below the root.
 const BELOW_ROOT: usize = 300;
 
@@ -31,9 +34,15 @@ pub struct InstallTree {
     pub place: Option<String>,
 }
 
+/// Where a Spack puts packages by default.
+pub(super) fn projection(is_before_1_0: bool) -> &'static str {
+    if is_before_1_0 { OLD_PROJECTION } else { PROJECTION }
+}
+
 /// Its value in a merged configuration. `None` if there is neither a root nor a Spack.
 pub(super) fn read(
     config: Option<&Yaml>,
+    projection: &str,
     variables: &Variables<'_>,
     warnings: &mut Vec<ConfigWarning>,
 ) -> Result<Option<InstallTree>, Error> {
@@ -45,7 +54,7 @@ pub(super) fn read(
     });
     let hash_length = hash_length.transpose()?;
 
-    let mut projections = vec![("all".to_owned(), PROJECTION.to_owned())];
+    let mut projections = vec![("all".to_owned(), projection.to_owned())];
     let mut length = None;
     // Up to 1.1, a bare path.
     let root = if let Some(tree) = tree.filter(|tree| tree.text().is_some()) {

@@ -35,6 +35,8 @@ struct Scope {
 /// Collects scopes, those of least weight first.
 pub(super) struct Loader<'a> {
     variables: Variables<'a>,
+    /// The Spack is one before 1.0.
+    is_before_1_0: bool,
     scopes: Vec<Scope>,
     files: Vec<PathBuf>,
     warnings: Vec<ConfigWarning>,
@@ -42,28 +44,30 @@ pub(super) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub(super) fn new(variables: Variables<'a>, warnings: Vec<ConfigWarning>) -> Self {
-        Self { variables, scopes: Vec::new(), files: Vec::new(), warnings }
+        let (scopes, files) = (Vec::new(), Vec::new());
+        Self { variables, is_before_1_0: false, scopes, files, warnings }
     }
 
     /// Everything Spack reads without being told on its command line.
     pub(super) fn load_all(&mut self) -> Result<(), Error> {
         let etc = self.variables.spack_root.map(|root| root.join("etc/spack"));
-        match etc {
-            // Since 1.1, which other scopes there are is itself configured, in `include.yaml`.
-            Some(etc) if etc.join("defaults/base").is_dir() => {
-                self.push(&Source::Directory(etc.join("defaults")), true, 0)?;
-                self.push(&Source::Directory(etc), false, 0)?;
-            }
-            Some(etc) => {
-                self.push_with_platform(etc.join("defaults"), true)?;
-                self.push_local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack")?;
-                self.push_with_platform(etc, false)?;
-                self.push_local("SPACK_USER_CONFIG_PATH", "~/.spack")?;
-            }
-            None => {
-                self.push_local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack")?;
-                self.push_local("SPACK_USER_CONFIG_PATH", "~/.spack")?;
-            }
+        let defaults = etc.as_ref().map(|etc| etc.join("defaults"));
+        let has = |file: &str| defaults.as_ref().is_some_and(|path| path.join(file).is_file());
+        // Since 1.1, which scopes there are is itself configured, in `etc/spack/include.yaml`.
+        // In 0.x, each had another for the platform above it.
+        let (are_configured, has_platforms) = (has("base/config.yaml"), !has("include.yaml"));
+        self.is_before_1_0 = defaults.is_some() && has_platforms && !are_configured;
+        if let Some(defaults) = defaults {
+            self.push_with_platform(defaults, true, has_platforms && !are_configured)?;
+        }
+        if !are_configured {
+            self.push_local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack", has_platforms)?;
+        }
+        if let Some(etc) = etc {
+            self.push_with_platform(etc, false, has_platforms && !are_configured)?;
+        }
+        if !are_configured {
+            self.push_local("SPACK_USER_CONFIG_PATH", "~/.spack", has_platforms)?;
         }
         if let Some(directory) = self.variables.spack_environment {
             let file = directory.join("spack.yaml");
@@ -76,18 +80,30 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Up to 1.0, each scope could have another for the platform below it.
-    fn push_with_platform(&mut self, directory: PathBuf, is_default: bool) -> Result<(), Error> {
+    fn push_with_platform(
+        &mut self,
+        directory: PathBuf,
+        is_default: bool,
+        has_platform: bool,
+    ) -> Result<(), Error> {
         let specific = directory.join(platform());
         self.push(&Source::Directory(directory), is_default, 0)?;
-        self.push(&Source::Directory(specific), is_default, 0)
+        if has_platform {
+            self.push(&Source::Directory(specific), is_default, 0)?;
+        }
+        Ok(())
     }
 
-    fn push_local(&mut self, variable: &str, default: &str) -> Result<(), Error> {
+    fn push_local(
+        &mut self,
+        variable: &str,
+        default: &str,
+        has_platform: bool,
+    ) -> Result<(), Error> {
         if self.variables.environment.variable("SPACK_DISABLE_LOCAL_CONFIG").is_some() {
             return Ok(());
         }
-        self.push_with_platform(self.variables.user_path(variable, default), false)
+        self.push_with_platform(self.variables.user_path(variable, default), false, has_platform)
     }
 
     /// Adds a scope above all others, and below it what it includes: the first in its list weighs
@@ -198,6 +214,7 @@ impl<'a> Loader<'a> {
                 config.lay_over(&key, emptied(value));
             }
         }
+        config.is_before_1_0 = self.is_before_1_0;
         config.files = self.files;
         config.warnings = self.warnings;
         Ok(config)

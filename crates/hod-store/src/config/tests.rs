@@ -185,7 +185,7 @@ fn scopes_weigh_as_they_do_since_1_1() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn scopes_weighed_otherwise_up_to_1_0() {
+fn scopes_weighed_otherwise_in_0_x() {
     let mut machine = Machine::with_spack(false, &[]);
     for (name, path) in EVERYWHERE {
         if name != "base" {
@@ -197,6 +197,25 @@ fn scopes_weighed_otherwise_up_to_1_0() {
     assert_eq!(machine.mirror_names(), all);
     machine.set("SPACK_DISABLE_LOCAL_CONFIG", "1");
     assert_eq!(machine.mirror_names(), ["spack", "linux", "defaults"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn scopes_weighed_otherwise_again_in_1_0() {
+    let include = "include:\n- {path: '${platform}', optional: true}\n- path: base\n";
+    let machine = Machine::with_spack(
+        false,
+        &[
+            ("spack/etc/spack/defaults/include.yaml", include),
+            ("spack/etc/spack/defaults/base/packages.yaml", "packages: {}\n"),
+        ],
+    );
+    for (name, path) in EVERYWHERE {
+        machine.write(path, &mirror(name));
+    }
+    machine.write("home/.spack/linux/mirrors.yaml", &mirror("user-linux"));
+    let all = ["user", "spack", "system", "defaults", "linux", "base"];
+    assert_eq!(machine.mirror_names(), all);
 }
 
 #[test]
@@ -322,6 +341,12 @@ fn an_install_tree_may_be_a_bare_path() {
             "@/home/.spack/config.yaml:2:17: `config:install_tree` has a form that is no longer in use"
         ]
     );
+    // Without a scheme it is that of the Spack.
+    for (since_1_1, expected) in [(true, "{architecture.platform}-"), (false, "{architecture}/")] {
+        let text = "config:\n  install_tree: /opt/x\n";
+        let machine = Machine::with_spack(since_1_1, &[("home/.spack/config.yaml", text)]);
+        assert!(machine.tree().projections[0].1.starts_with(expected));
+    }
 }
 
 #[test]
