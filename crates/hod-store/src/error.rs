@@ -25,6 +25,14 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// A directory within a store.
+    #[error("`{}` is only a part of the store `{}`", path.display(), store.display())]
+    PartOfStore {
+        /// The directory.
+        path: PathBuf,
+        /// The store's root.
+        store: PathBuf,
+    },
     /// Several padded roots are below one directory.
     #[error("`{}` leads to {} stores", path.display(), roots.len())]
     AmbiguousRoot {

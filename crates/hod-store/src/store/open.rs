@@ -50,6 +50,12 @@ impl fmt::Debug for OpenOptions<'_> {
 pub(super) fn open(path: &Path, options: &OpenOptions<'_>) -> Result<Store, Error> {
     let mut warnings = Vec::new();
     let location = find_root(path)?;
+    // Packages would be found in a part of a store as well, and taken for all there is.
+    if !location.join(DATABASE).is_dir()
+        && let Some(store) = Store::containing(&location)
+    {
+        return Err(Error::PartOfStore { path: path.to_owned(), store });
+    }
     let database = read_locked(&location, options, &mut warnings)?;
     let mut upstreams = Vec::new();
     for path in &options.upstreams {

@@ -13,14 +13,21 @@ use crate::{Mode, Patience, Span, Waiting, padding};
 
 const ZLIB: &str = "linux-x86_64/zlib-1.2.13-";
 
-/// A store from `fixtures/spack`, unpacked.
+/// A store from `fixtures/spack`, unpacked as far as it describes itself.
 fn unpacked(fixture: &str) -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack");
     let file = fs::File::open(fixtures.join(fixture)).unwrap();
     let mut archive = tar::Archive::new(zstd::Decoder::new(file).unwrap());
     archive.set_preserve_permissions(false);
-    archive.unpack(place.path()).unwrap();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let describes = |name: &str| [".spack", ".spack-db"].contains(&name);
+        let is_wanted = entry.path().unwrap().iter().any(|name| describes(name.to_str().unwrap()));
+        if is_wanted {
+            entry.unpack_in(place.path()).unwrap();
+        }
+    }
     place
 }
 
@@ -249,6 +256,13 @@ fn an_empty_directory_is_no_store_and_an_empty_store_is_one() {
     assert!(matches!(open(&place.path().join("absent")).unwrap_err(), Error::NoStore { .. }));
     fs::write(place.path().join("file"), "").unwrap();
     assert!(matches!(open(&place.path().join("file")).unwrap_err(), Error::NoStore { .. }));
+}
+
+#[test]
+fn a_part_of_a_store_is_none() {
+    let (_place, path) = store();
+    let error = open(&path.join("linux-x86_64")).unwrap_err();
+    assert!(matches!(error, Error::PartOfStore { store, .. } if store == path));
 }
 
 #[rstest]
