@@ -9,18 +9,34 @@
 //! [`find_store`]). Nothing here reads the process's environment: the caller passes an
 //! [`Environment`].
 //!
-//! Also what a packer records for relocation: [`BuildInfo`], the content of
+//! ```no_run
+//! use hod_store::{Environment, Patience, Store, StoreRequest, find_store};
+//!
+//! let environment = Environment {
+//!     variables: std::env::vars_os()
+//!         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+//!         .collect(),
+//!     home: std::env::home_dir(),
+//!     cwd: std::env::current_dir()?,
+//!     user: None,
+//! };
+//! let found = find_store(&StoreRequest::default(), &environment)?;
+//! let store = Store::open(&found.path, &found.options(Patience::default()))?;
+//! for record in store.records().filter(|record| record.installed) {
+//!     if let Some(prefix) = store.prefix(&record.spec.hash) {
+//!         println!("{} in {}", record.spec.label(), prefix.location.display());
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Also here is what a packer records for relocation: [`BuildInfo`], the content of
 //! `.spack/binary_distribution`.
 //!
-//! ```
-//! use hod_store::BuildInfo;
-//!
-//! let text = b"{buildpath: /opt/store, hash_to_prefix: {abc: /opt/store/zlib-abc}, \
-//!     relocate_binaries: [lib/libz.so.1], relocate_textfiles: []}";
-//! let info = BuildInfo::parse(text)?;
-//! assert_eq!(info.relocate_binaries, ["lib/libz.so.1"]);
-//! # Ok::<(), hod_store::ParseBuildInfoError>(())
-//! ```
+//! What this crate does not do: it installs and removes nothing yet, runs no Python, and what only
+//! a running Spack knows (the host's architecture, recipes' conditions) it leaves open and says so.
+//! Rules cite the reference document "Spack binary build-cache format" by section, or a function
+//! of Spack's source.
 
 mod buildinfo;
 mod config;
