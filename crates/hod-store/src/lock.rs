@@ -145,8 +145,8 @@ impl LockFile {
             return Err(Error::ReadOnlyLock { path: path() });
         }
         let since = Instant::now();
-        let mut is_told = false;
-        for attempt in 0.. {
+        let (mut is_told, mut attempt) = (false, 0);
+        loop {
             let attempted = registry::acquire(self.key, span, mode, instead_of);
             if let Some(id) = attempted.map_err(|source| Error::Lock { path: path(), source })? {
                 return Ok(id);
@@ -163,8 +163,8 @@ impl LockFile {
             let left =
                 patience.timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(waited));
             pause(interval(attempt).min(left), patience.is_cancelled)?;
+            attempt += 1;
         }
-        unreachable!("the attempts have no end")
     }
 }
 

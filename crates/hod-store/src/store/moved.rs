@@ -15,27 +15,30 @@ const SAMPLE: usize = 4;
 /// The root that the records mean by the directory at `location`.
 ///
 /// A record means this store if what follows some root in its path is a prefix below `location`.
-/// Records of other places, such as upstream stores of old, have no say.
+/// Records of other places have no say, and none has once one calls the store by the name it has.
 pub(super) fn recorded_root(location: &Path, records: &Records) -> Result<PathBuf, Error> {
+    let installed = || records.iter().filter_map(|record| Some((record, installed_path(record)?)));
+    let is_in_place = |path: &Path| {
+        path.strip_prefix(location).is_ok_and(|relative| is_prefix(location, relative))
+    };
+    if installed().any(|(_, path)| is_in_place(path)) {
+        return Ok(location.to_owned());
+    }
     let mut agreed: Option<PathBuf> = None;
-    for record in records.iter() {
-        let Some(path) = installed_path(record) else { continue };
-        let holds =
-            |root: &Path| path.strip_prefix(root).is_ok_and(|rest| is_prefix(location, rest));
-        match &agreed {
-            // The root is known by its own name: nothing was moved.
-            None if path.starts_with(location) && holds(location) => return Ok(location.to_owned()),
-            Some(root) if path.starts_with(root) => {}
-            None => agreed = roots(location, path).next(),
-            Some(root) => {
-                if let Some(found) = roots(location, path).next() {
-                    return Err(Error::InconsistentRoots {
-                        location: location.to_owned(),
-                        expected: root.clone(),
-                        found,
-                        spec: record.spec.label(),
-                    });
-                }
+    for (record, path) in installed() {
+        if agreed.as_ref().is_some_and(|root| path.starts_with(root)) {
+            continue;
+        }
+        match (&agreed, roots(location, path).next()) {
+            (_, None) => {}
+            (None, found) => agreed = found,
+            (Some(expected), Some(found)) => {
+                return Err(Error::InconsistentRoots {
+                    location: location.to_owned(),
+                    expected: expected.clone(),
+                    found,
+                    spec: record.spec.label(),
+                });
             }
         }
     }

@@ -178,6 +178,21 @@ fn records_that_mean_different_roots_are_an_error() {
 }
 
 #[test]
+fn one_record_that_is_right_is_enough() {
+    let (_place, path) = store();
+    let here = path.to_str().unwrap();
+    // Whatever the others say: their packages were somewhere else once.
+    edit(&path, |text| {
+        text.replace("/opt/hpc/store/linux-x86_64/zlib", &format!("{here}/linux-x86_64/zlib"))
+    });
+    let store = open(&path).unwrap();
+    assert_eq!(store.root(), path);
+    let prefix = store.prefix(&hash_of(&store, "hello")).unwrap();
+    assert_eq!(prefix.recorded, prefix.location);
+    assert!(prefix.location.starts_with("/opt/hpc/store"));
+}
+
+#[test]
 fn a_record_of_another_place_keeps_its_path() {
     let (_place, path) = store();
     edit(&path, |text| text.replace("/opt/hpc/store/linux-x86_64/zlib", "/old/elsewhere/zlib"));
