@@ -13,6 +13,8 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use read::shield;
+
 /// The content of `.spack/binary_distribution`, fields in the order in which Spack writes them
 /// (`get_buildinfo_dict` in `binary_distribution.py`).
 ///

@@ -61,7 +61,7 @@ pub(super) fn build_info(text: &str) -> Result<BuildInfo, Error> {
 /// saphyr-parser 0.3.3 takes the last word of a plain scalar such as `[a -]`, which Spack's YAML
 /// writes and reads, for the beginning of a list item. Such dashes are hidden from it behind a
 /// private character that the text does not hold; it is returned too.
-fn shield(text: &str) -> (Cow<'_, str>, Option<char>) {
+pub(crate) fn shield(text: &str) -> (Cow<'_, str>, Option<char>) {
     let ends = [',', ']', '}', '[', '{'];
     if !ends.iter().any(|end| text.contains(&format!(" -{end}"))) {
         return (Cow::Borrowed(text), None);

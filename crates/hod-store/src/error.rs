@@ -1,0 +1,196 @@
+//! Why a store, its configuration or its locks could not be used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hod_spec::DagHash;
+
+use crate::{Mode, YamlError};
+
+/// Why a store, its configuration or its locks could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no directory where a store should be.
+    #[error("no store at `{}`", path.display())]
+    NoStore {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A directory has neither a database nor any package.
+    #[error("`{}` is no store: it has neither a database nor a package", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory within a store.
+    #[error("`{}` is only a part of the store `{}`", path.display(), store.display())]
+    PartOfStore {
+        /// The directory.
+        path: PathBuf,
+        /// The store's root.
+        store: PathBuf,
+    },
+    /// Several padded roots are below one directory.
+    #[error("`{}` leads to {} stores", path.display(), roots.len())]
+    AmbiguousRoot {
+        /// The directory.
+        path: PathBuf,
+        /// The stores below it.
+        roots: Vec<PathBuf>,
+    },
+    /// The database is there and cannot be read. Spack makes it anew from the packages with
+    /// `spack reindex`.
+    #[error("could not read the database `{}`", path.display())]
+    Database {
+        /// Its `index.json`.
+        path: PathBuf,
+        /// Why.
+        source: Box<hod_spec::DatabaseError>,
+    },
+    /// A file or directory could not be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// It.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A store lies elsewhere than its records say, and they do not agree on where they mean.
+    #[error(
+        "the store at `{}` was moved, and its records disagree on where it was: `{}` or `{}`",
+        location.display(),
+        expected.display(),
+        found.display()
+    )]
+    InconsistentRoots {
+        /// Where it lies.
+        location: PathBuf,
+        /// Where most records say it is.
+        expected: PathBuf,
+        /// Where another says it is.
+        found: PathBuf,
+        /// That other record's spec.
+        spec: String,
+    },
+    /// Neither the store nor its upstreams know a spec.
+    #[error("no record of `/{hash}` in the store `{}`", store.display())]
+    NoRecord {
+        /// What was looked for.
+        hash: DagHash,
+        /// The store's root.
+        store: PathBuf,
+    },
+    /// A spec is known but not installed.
+    #[error("`{spec}` is not installed in the store `{}`", store.display())]
+    NotInstalled {
+        /// The spec.
+        spec: String,
+        /// The store's root.
+        store: PathBuf,
+    },
+    /// A record says a package is where there is none.
+    #[error("`{spec}` should be at `{}`, and is not there", path.display())]
+    PrefixMissing {
+        /// The spec.
+        spec: String,
+        /// The prefix on this machine.
+        path: PathBuf,
+    },
+    /// A package's `spec.json` could not be understood.
+    #[error("could not read the spec file `{}`", path.display())]
+    SpecFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<hod_spec::SpecFileError>,
+    },
+    /// Another package is where a record says one is.
+    #[error("`{}` is of the spec `/{found}`, and the database says `/{expected}`", path.display())]
+    AnotherSpec {
+        /// The spec file.
+        path: PathBuf,
+        /// The hash in the database.
+        expected: DagHash,
+        /// The hash in the file.
+        found: DagHash,
+    },
+    /// A lock was not free in time.
+    #[error(
+        "could not get the {mode} lock `{}` in {} s{}",
+        path.display(),
+        waited.as_secs(),
+        holder.map(|pid| format!(": process {pid} holds it")).unwrap_or_default()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How it was to be locked.
+        mode: Mode,
+        /// After how long the wait ended.
+        waited: Duration,
+        /// The process that holds it, if the system tells.
+        holder: Option<i32>,
+    },
+    /// A lock that may only be shared was to be exclusive.
+    #[error("cannot lock `{}` for writing: the file may only be read", path.display())]
+    ReadOnlyLock {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A lock could not be used at all.
+    #[error("could not lock `{}`", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A file is not YAML: a configuration, or a spec file of old.
+    #[error("could not read the file `{}`", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<YamlError>,
+    },
+    /// A setting has a value of the wrong kind.
+    #[error("{place}: `{setting}` should be {expected}, and is {found}")]
+    Setting {
+        /// File, line and column, as `path:line:column`.
+        place: String,
+        /// The setting, as `config:install_tree:root`.
+        setting: String,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A configuration includes what is not there.
+    #[error("{place}: included `{}` does not exist", path.display())]
+    MissingInclude {
+        /// File, line and column.
+        place: String,
+        /// What is included.
+        path: PathBuf,
+    },
+    /// Configuration files include each other without end.
+    #[error("{place}: configuration files include each other more than {limit} deep")]
+    EndlessInclude {
+        /// File, line and column.
+        place: String,
+        /// How deep they may.
+        limit: usize,
+    },
+    /// There is nothing that says where the store is.
+    #[error("found no store: {}", tried.join(", "))]
+    NothingFound {
+        /// What was tried, in this order.
+        tried: Vec<String>,
+    },
+}
