@@ -8,6 +8,7 @@ mod layout;
 mod lock;
 mod publish;
 mod read;
+mod spack;
 
 #[cfg(test)]
 mod crash_tests;
@@ -23,6 +24,7 @@ pub use check::{CheckProgress, CheckReport, Finding, Problem, Role};
 pub use lock::{LockHolder, Patience, Waiting};
 pub use publish::Publication;
 pub use read::Entry;
+pub use spack::{SpackNames, SpackPublication, V2Names};
 
 use crate::error::{Error, Written};
 

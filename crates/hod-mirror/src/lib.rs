@@ -45,9 +45,10 @@
 mod directory;
 mod error;
 pub mod oci;
+pub mod spack;
 
 pub use directory::{
     BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, Linked, LockHolder,
-    Patience, Problem, Publication, Role, Stored, Waiting,
+    Patience, Problem, Publication, Role, SpackNames, SpackPublication, Stored, V2Names, Waiting,
 };
 pub use error::{Error, Found, ParseError, Written};

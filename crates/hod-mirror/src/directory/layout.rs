@@ -123,12 +123,11 @@ fn examine(root: &Path) -> Result<State, Error> {
     // a fresh file system is empty in spite of its `lost+found`.
     names.retain(|name| name != ".hod" && name != "lost+found");
     names.sort();
-    Ok(if names.iter().any(|name| name == "v3") {
+    // A build cache of either layout; Spack puts the newer beside the older (`migrate`).
+    Ok(if names.iter().any(|name| name == "v3" || name == "build_cache") {
         State::Spack
     } else if names.iter().any(|name| name == "oci-layout") {
         State::Other(Found::OciLayout)
-    } else if names.iter().any(|name| name == "build_cache") {
-        State::Other(Found::SpackV2)
     } else if let Some(first) = names.first() {
         State::Other(Found::Files { count: names.len(), first: PathBuf::from(first) })
     } else {

@@ -5,4 +5,5 @@ mod check;
 mod concurrency;
 mod foreign;
 mod life;
+mod spack;
 mod support;

@@ -156,6 +156,8 @@ pub enum Role {
     Config,
     /// A layer.
     Layer,
+    /// The spec of a package in the Spack half.
+    Spec,
     /// Something of another tool.
     #[default]
     Other,
@@ -288,6 +290,7 @@ impl fmt::Display for Role {
             Self::Manifest => "manifest",
             Self::Config => "config",
             Self::Layer => "layer",
+            Self::Spec => "spec",
             Self::Other => "blob",
         })
     }

@@ -1,0 +1,41 @@
+//! The mirror as a build cache of Spack: `v3/` and `blobs/` at its root, and `build_cache/` of
+//! the layout before (`spack-format` 4.1, 4.8).
+
+mod blob;
+mod entry;
+mod publish;
+
+use std::path::PathBuf;
+
+use hod_archive::Digest;
+
+pub use entry::{SpackNames, V2Names};
+pub use publish::SpackPublication;
+
+use super::DirectoryMirror;
+use crate::spack::EntryName;
+
+impl DirectoryMirror {
+    /// Where a blob of the Spack half is, or would be.
+    pub fn spack_blob_path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.spack_blob_directory().join(&hex[..2]).join(hex)
+    }
+
+    /// Where the manifest of an entry is, or would be.
+    pub fn spack_manifest_path(&self, name: &EntryName) -> PathBuf {
+        self.spack_manifest_directory().join(name.manifest_path())
+    }
+
+    fn spack_blob_directory(&self) -> PathBuf {
+        self.path().join("blobs/sha256")
+    }
+
+    fn spack_manifest_directory(&self) -> PathBuf {
+        self.path().join("v3/manifests/spec")
+    }
+
+    fn v2_directory(&self) -> PathBuf {
+        self.path().join("build_cache")
+    }
+}
