@@ -6,6 +6,7 @@ mod durable;
 mod fault;
 mod layout;
 mod lock;
+mod parallel;
 mod publish;
 mod read;
 mod spack;
@@ -24,7 +25,10 @@ pub use check::{CheckProgress, CheckReport, Finding, Problem, Role};
 pub use lock::{LockHolder, Patience, Waiting};
 pub use publish::Publication;
 pub use read::Entry;
-pub use spack::{SpackNames, SpackPublication, V2Names};
+pub use spack::{
+    IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex, SpackNames, SpackPublication,
+    V2Names,
+};
 
 use crate::error::{Error, Written};
 

@@ -48,7 +48,8 @@ pub mod oci;
 pub mod spack;
 
 pub use directory::{
-    BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, Linked, LockHolder,
-    Patience, Problem, Publication, Role, SpackNames, SpackPublication, Stored, V2Names, Waiting,
+    BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, IndexMode,
+    IndexOptions, IndexReport, Linked, LockHolder, Patience, Problem, Publication, Role,
+    SkippedEntry, SpackIndex, SpackNames, SpackPublication, Stored, V2Names, Waiting,
 };
 pub use error::{Error, Found, ParseError, Written};

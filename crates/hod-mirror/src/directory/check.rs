@@ -6,7 +6,6 @@
 
 mod blob;
 mod graph;
-mod parallel;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,6 +3,7 @@
 
 mod blob;
 mod entry;
+mod index;
 mod publish;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use hod_archive::Digest;
 
 pub use entry::{SpackNames, V2Names};
+pub use index::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex};
 pub use publish::SpackPublication;
 
 use super::DirectoryMirror;

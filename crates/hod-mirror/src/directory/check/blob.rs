@@ -7,7 +7,8 @@ use fs_err::File;
 use hod_archive::{Codec, DiffId, Digest, DigestWriter, LayerDigests, layer_digests};
 
 use super::graph::{Expected, Graph};
-use super::{Problem, Run, parallel};
+use super::{Problem, Run};
+use crate::directory::parallel;
 use crate::error::Error;
 
 /// What a blob turned out to be.

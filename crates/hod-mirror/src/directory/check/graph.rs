@@ -7,7 +7,8 @@ use hod_archive::{Codec, DiffId, Digest};
 
 use super::blob::Facts;
 use super::report::with_sources;
-use super::{Problem, Role, Run, Tags, parallel};
+use super::{Problem, Role, Run, Tags};
+use crate::directory::parallel;
 use crate::error::Error;
 use crate::oci::{Descriptor, Document, ImageConfig, Index, Kind, Manifest, media_type};
 

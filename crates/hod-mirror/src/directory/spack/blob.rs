@@ -147,7 +147,7 @@ impl DirectoryMirror {
     }
 }
 
-fn create_parent(path: &Path) -> io::Result<()> {
+pub(super) fn create_parent(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
         fs::create_dir_all(parent)?;
         fault::step();

@@ -46,17 +46,24 @@ impl DirectoryMirror {
         // to them.
         self.sync_up_to_root(blobs)?;
 
-        let error = || self.write_error(Written::Manifest);
-        let layout = self.path().join("v3/layout.json");
-        if !layout.exists() {
-            self.put_file(&layout, LAYOUT).map_err(error())?;
-        }
+        self.ensure_spack_layout()?;
         for (path, manifest) in &manifests {
             if !fs::read(path).is_ok_and(|there| there == manifest.bytes()) {
-                self.put_file(path, manifest.bytes()).map_err(error())?;
+                self.put_file(path, manifest.bytes())
+                    .map_err(self.write_error(Written::Manifest))?;
             }
         }
-        self.sync_up_to_root(manifests.into_iter().map(|(path, _)| path).chain([layout]))
+        self.sync_up_to_root(manifests.into_iter().map(|(path, _)| path))
+    }
+
+    /// Without this file, Spack warns before each push. Its name is on disk when that of a
+    /// manifest is.
+    pub(super) fn ensure_spack_layout(&self) -> Result<(), Error> {
+        let path = self.path().join("v3/layout.json");
+        if path.exists() {
+            return Ok(());
+        }
+        self.put_file(&path, LAYOUT).map_err(self.write_error(Written::Manifest))
     }
 
     fn require_content(
