@@ -5,10 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use hod_archive::Digest;
-use hod_spec::{DagHash, DatabaseError, SpecFileError};
+use hod_spec::{DatabaseError, SpecFileError};
 
 use crate::directory::LockHolder;
-use crate::spack::{BlobKind, ClearsignError, EntryName, EntryNameError};
+use crate::spack::{BlobKind, ClearsignError, EntryNameError};
 
 /// Everything a mirror call can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -171,10 +171,10 @@ pub enum Error {
     WrongSpec {
         /// The manifest or spec file.
         path: PathBuf,
-        /// The hash in its name.
-        expected: DagHash,
-        /// The hash of the spec it leads to.
-        found: DagHash,
+        /// The file's name.
+        expected: String,
+        /// The name of the spec it leads to.
+        found: String,
     },
 
     /// A descriptor leads to something of another kind than was asked for.
@@ -276,9 +276,6 @@ pub enum ParseError {
     /// The spec has a name or version that no package has.
     #[error("its spec has no usable name")]
     Name(#[source] EntryNameError),
-    /// The file's name tells another architecture, name or version than its spec.
-    #[error("it holds the spec {0}, which does not fit its name")]
-    OtherName(EntryName),
     /// A document that could be read as manifest and as index (CVE-2021-41190).
     #[error("it has both `{first}` and `{second}`, so readers may disagree on what it is")]
     Ambiguous {

@@ -10,12 +10,16 @@ use std::path::PathBuf;
 
 use hod_archive::Digest;
 
+pub(super) use entry::{SPEC_LIMIT, children, parse_spec, read_file};
 pub use entry::{SpackNames, V2Names};
 pub use index::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex};
 pub use publish::SpackPublication;
 
 use super::DirectoryMirror;
 use crate::spack::EntryName;
+
+/// Room for several hundred thousand specs.
+pub(super) const INDEX_LIMIT: u64 = 2 << 30;
 
 impl DirectoryMirror {
     /// Where a blob of the Spack half is, or would be.
@@ -37,7 +41,11 @@ impl DirectoryMirror {
         self.path().join("v3/manifests/spec")
     }
 
-    fn v2_directory(&self) -> PathBuf {
+    pub(super) fn v2_index_path(&self) -> PathBuf {
+        self.v2_directory().join("index.json")
+    }
+
+    pub(super) fn v2_directory(&self) -> PathBuf {
         self.path().join("build_cache")
     }
 }

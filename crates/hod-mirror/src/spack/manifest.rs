@@ -226,6 +226,11 @@ impl SpecManifest {
         self.manifest.records()
     }
 
+    /// The same without the certainty.
+    pub fn into_manifest(self) -> Manifest {
+        self.manifest
+    }
+
     /// Whether it is signed.
     pub fn signature(&self) -> Signature {
         self.manifest.signature()

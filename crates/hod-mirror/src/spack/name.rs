@@ -70,6 +70,11 @@ impl EntryName {
         format!("{}@{}/{}", self.name, self.version, self.hash.short())
     }
 
+    /// What an entry of this spec would be called, be that safe or not: for messages.
+    pub(crate) fn text_of(spec: &Spec) -> String {
+        format!("{}-{}-{}", spec.name, polite(&spec.version), spec.hash)
+    }
+
     /// From the two last components of a manifest's path. The directory tells where the name ends:
     /// both name and version may have dashes.
     pub(crate) fn parse(directory: &str, file: &str) -> Option<Self> {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on ends")]
 
 mod check;
+mod check_spack;
 mod concurrency;
 mod foreign;
 mod life;

@@ -1,29 +1,11 @@
 //! The mirror as a build cache: what Spack wrote is read, what we write is what Spack writes.
 
-use std::path::{Path, PathBuf};
-
 use fs_err as fs;
 use hod_archive::Digest;
 use hod_mirror::spack::{BlobKind, BlobRecord, Signature, SpackEntry, SpackLayout};
 use hod_mirror::{DirectoryMirror, Linked, SpackPublication};
 
-use crate::support::names;
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack").join(name)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for name in names(from) {
-        let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).unwrap();
-        }
-    }
-}
+use crate::support::{copy, golden, names};
 
 fn entries(mirror: &DirectoryMirror) -> Vec<SpackEntry> {
     let v3 = mirror.spack_names().unwrap();

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err::{self as fs, File};
 use hod_archive::{Codec, Digest, decoder};
-use hod_spec::SpecFile;
+use hod_spec::{Database, SpecFile};
+
+use super::INDEX_LIMIT;
 
 use crate::DirectoryMirror;
 use crate::error::{Error, ParseError};
@@ -15,7 +17,7 @@ use crate::spack::{
 };
 
 /// A spec with all its dependencies has at most a few hundred KiB.
-const SPEC_LIMIT: u64 = 64 << 20;
+pub(in crate::directory) const SPEC_LIMIT: u64 = 64 << 20;
 const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
 /// The entries of layout 3 by their manifests' names.
@@ -114,13 +116,11 @@ impl DirectoryMirror {
             return Err(unparsable(ParseError::NotSigned));
         }
         let root = file.spec().root();
-        if root.hash != name.hash() {
-            return Err(Error::WrongSpec { path, expected: name.hash(), found: root.hash });
-        }
+        let Some(tarball) = name.tarball_path(root) else {
+            let (expected, found) = (name.stem().to_owned(), EntryName::text_of(root));
+            return Err(Error::WrongSpec { path, expected, found });
+        };
         let entry_name = EntryName::of(root).map_err(|e| unparsable(ParseError::Name(e)))?;
-        let tarball = name.tarball_path(root);
-        let tarball =
-            tarball.ok_or_else(|| unparsable(ParseError::OtherName(entry_name.clone())))?;
         let tarball = self.v2_directory().join(tarball);
         Ok(Some(SpackEntry {
             name: entry_name,
@@ -130,6 +130,15 @@ impl DirectoryMirror {
             path,
             content: SpackContent::SpecFile(file),
         }))
+    }
+
+    /// Reads the index of layout 2; `None` if there is none.
+    pub fn read_spack_v2_index(&self) -> Result<Option<Database>, Error> {
+        let path = self.v2_index_path();
+        let Some(bytes) = read_file(&path, INDEX_LIMIT)? else { return Ok(None) };
+        let database = Database::parse(bytes)
+            .map_err(|error| Error::Unparsable { path, source: ParseError::Database(error) })?;
+        Ok(Some(database))
     }
 
     /// Whether everything the entry names is there in its full length. No content is read.
@@ -150,15 +159,12 @@ impl DirectoryMirror {
             SpackContent::Manifest(manifest) => manifest,
         };
         let digest = manifest.spec_digest();
-        let bytes = self.read_spack_blob(&digest, manifest.spec(), SPEC_LIMIT)?;
-        let document = |source| Error::Document { digest, source };
-        let text = if bytes.starts_with(GZIP_MAGIC) { gunzip(digest, &bytes)? } else { bytes };
-        let spec = SpecFile::parse(text).map_err(|e| document(ParseError::SpecFile(e)))?;
-        let (expected, found) = (entry.name.hash(), spec.root().hash);
-        if expected != found {
-            return Err(Error::WrongSpec { path: entry.path.clone(), expected, found });
+        let spec = parse_spec(digest, self.read_spack_blob(&digest, manifest.spec(), SPEC_LIMIT)?)?;
+        if EntryName::of(spec.root()).is_ok_and(|found| found == entry.name) {
+            return Ok(spec);
         }
-        Ok(spec)
+        let (expected, found) = (entry.name.to_string(), EntryName::text_of(spec.root()));
+        Err(Error::WrongSpec { path: entry.path.clone(), expected, found })
     }
 
     /// The bytes of a blob of the Spack half, as long as its record says; the digest is verified.
@@ -191,6 +197,13 @@ impl DirectoryMirror {
     }
 }
 
+/// A spec blob: JSON, compressed or not, which Spack tells by its first bytes.
+pub(in crate::directory) fn parse_spec(digest: Digest, bytes: Vec<u8>) -> Result<SpecFile, Error> {
+    let text = if bytes.starts_with(GZIP_MAGIC) { gunzip(digest, &bytes)? } else { bytes };
+    SpecFile::parse(text)
+        .map_err(|error| Error::Document { digest, source: ParseError::SpecFile(error) })
+}
+
 fn gunzip(digest: Digest, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
     decoder(Codec::Gzip, BufReader::new(bytes))
@@ -204,7 +217,7 @@ fn gunzip(digest: Digest, bytes: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// What is in a directory, and whether it is a directory itself. Where there is no directory,
 /// nothing is in it.
-pub(super) fn children(directory: &Path) -> Result<Vec<(PathBuf, bool)>, Error> {
+pub(in crate::directory) fn children(directory: &Path) -> Result<Vec<(PathBuf, bool)>, Error> {
     let error = |source| Error::Read { path: directory.to_owned(), source };
     let entries = match fs::read_dir(directory) {
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
@@ -241,7 +254,7 @@ fn is_spec_manifest(path: &Path) -> bool {
 }
 
 /// The bytes of a small file; `None` if it does not exist.
-pub(super) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+pub(in crate::directory) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let bytes = read_up_to(path, limit + 1)?;
     if bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > limit) {
         let source = ParseError::TooLong { limit };

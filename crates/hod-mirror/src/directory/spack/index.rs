@@ -15,15 +15,13 @@ use std::path::PathBuf;
 use hod_spec::{Database, DatabaseError};
 
 use self::gather::Gathered;
+use super::INDEX_LIMIT;
 use super::entry::read_file;
 use crate::DirectoryMirror;
 use crate::directory::durable::Temporary;
 use crate::directory::{Patience, lock};
 use crate::error::{Error, ParseError, Written};
 use crate::spack::{BlobKind, BlobRecord, Manifest};
-
-/// Room for several hundred thousand specs.
-const INDEX_LIMIT: u64 = 2 << 30;
 
 /// What an update reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,7 +146,7 @@ impl DirectoryMirror {
         }
     }
 
-    fn spack_index_path(&self) -> PathBuf {
+    pub(in crate::directory) fn spack_index_path(&self) -> PathBuf {
         self.path().join("v3/manifests/index/index.manifest.json")
     }
 
