@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::spec::legacy::{LegacyNode, Single, Targets};
 use crate::{DagHash, RawJson, Spec};
 
 /// A database, by hash.
@@ -121,20 +122,23 @@ impl Database {
             return Err(DatabaseError::Version { found: version, oldest, newest });
         };
         let records = installs.into_iter().map(|(hash, record)| {
-            let spec = Spec::parse_v5(RawJson::part(&text, record.spec))
+            let spec = parse_spec(&text, record.spec, number, hash)
                 .map_err(|source| DatabaseError::Record { hash: hash.to_string(), source })?;
-            Ok((hash, Record {
-                spec,
-                ref_count: record.ref_count,
-                // Old versions wrote the text of Python's None.
-                path: record.path.filter(|path| &**path != "None"),
-                installed: record.installed,
-                explicit: record.explicit,
-                installation_time: record.installation_time.unwrap_or_default(),
-                deprecated_for: record.deprecated_for,
-                origin: record.origin,
-                in_buildcache: record.in_buildcache,
-            }))
+            Ok((
+                hash,
+                Record {
+                    spec,
+                    ref_count: record.ref_count,
+                    // Old versions wrote the text of Python's None.
+                    path: record.path.filter(|path| &**path != "None"),
+                    installed: record.installed,
+                    explicit: record.explicit,
+                    installation_time: record.installation_time.unwrap_or_default(),
+                    deprecated_for: record.deprecated_for,
+                    origin: record.origin,
+                    in_buildcache: record.in_buildcache,
+                },
+            ))
         });
         Ok(Self { version: number, records: records.collect::<Result<_, DatabaseError>>()? })
     }
@@ -163,4 +167,23 @@ impl Database {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
+}
+
+/// The versions of databases and of the nodes in them (`spack-format` 1.5).
+fn parse_spec(
+    text: &Arc<String>,
+    node: &RawValue,
+    database: u32,
+    hash: DagHash,
+) -> Result<Spec, serde_json::Error> {
+    let node = match database {
+        5 => {
+            let single: Single<'_> = serde_json::from_str(node.get())?;
+            let raw = RawJson::part(text, single.value);
+            LegacyNode::parse(raw, Some(single.name.into()), 1, Some(hash))?
+        }
+        6 | 7 => LegacyNode::parse(RawJson::part(text, node), None, database - 3, Some(hash))?,
+        _ => return Spec::parse_v5(RawJson::part(text, node), Some(hash)),
+    };
+    Ok(node.into_spec(&Targets::Keys).expect("every key leads somewhere"))
 }

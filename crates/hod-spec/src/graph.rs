@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::{DagHash, Database, Dependency, Deptypes, Spec, SpecFile};
+use crate::{DagHash, Database, Deptypes, Spec, SpecFile};
 
 /// Where specs are found by hash.
 pub trait Nodes {
@@ -13,7 +13,7 @@ pub trait Nodes {
 
 impl Nodes for SpecFile {
     fn node(&self, hash: &DagHash) -> Option<&Spec> {
-        self.nodes().iter().find(|spec| spec.hash == *hash)
+        self.get(hash)
     }
 }
 
@@ -23,18 +23,15 @@ impl Nodes for Database {
     }
 }
 
-/// The specs an edge of one of `deptypes` leads to, by name; those not found in `nodes` are left
-/// out.
+/// The specs an edge of one of `deptypes` leads to, in the order of the edges; those not found in
+/// `nodes` are left out.
 fn children<'a>(
     nodes: &'a dyn Nodes,
     spec: &'a Spec,
     deptypes: Deptypes,
 ) -> impl Iterator<Item = &'a Spec> {
-    let mut edges: Vec<&Dependency> =
-        spec.dependencies.iter().filter(|edge| edge.deptypes.intersects(deptypes)).collect();
-    // Written in this order by Spack; a stable sort costs nothing then.
-    edges.sort_by(|a, b| a.name.cmp(&b.name));
-    edges.into_iter().filter_map(move |edge| nodes.node(&edge.hash))
+    let edges = spec.dependencies.iter().filter(move |edge| edge.deptypes.intersects(deptypes));
+    edges.filter_map(move |edge| nodes.node(&edge.hash))
 }
 
 /// Breadth first from `roots`, each spec once, the roots first.
@@ -154,4 +151,58 @@ impl<'a> Topological<'a> {
     pub fn dependencies_first(&self) -> impl DoubleEndedIterator<Item = &'a Spec> + '_ {
         self.0.iter().rev().copied()
     }
+}
+
+/// The value of `spec` in a spec file of version 5 about `root`: the nodes depth first, each before
+/// what it depends on, over all types of edges. The spec whose binary a spliced one is comes right
+/// after that, with its own nodes (`spack-format` 2.1).
+pub fn render_spec(nodes: &dyn Nodes, root: &Spec) -> String {
+    let mut out = String::from("{\"_meta\":{\"version\":5},\"nodes\":[");
+    for (index, spec) in document_order(nodes, root).into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(&spec.v5_text());
+    }
+    out.push_str("]}");
+    out
+}
+
+/// The nodes of a spec file in their order.
+///
+/// Spack starts a fresh walk for each build spec and drops from it what was written before, while
+/// the walk around it knows nothing of that. So there are walks within walks, each with what it
+/// has seen, and one set of what is written.
+fn document_order<'a>(nodes: &'a dyn Nodes, root: &'a Spec) -> Vec<&'a Spec> {
+    struct Walk<'a> {
+        stack: Vec<&'a Spec>,
+        seen: HashSet<DagHash>,
+    }
+    let walk = |root| Walk { stack: vec![root], seen: HashSet::new() };
+    let mut walks = vec![walk(root)];
+    // A build spec's own list is the same whenever it is asked for.
+    let mut listed = HashSet::new();
+    let mut written = HashSet::new();
+    let mut order = Vec::new();
+    while let Some(current) = walks.last_mut() {
+        let Some(spec) = current.stack.pop() else {
+            walks.pop();
+            continue;
+        };
+        if !current.seen.insert(spec.hash) {
+            continue;
+        }
+        if written.insert(spec.hash) {
+            order.push(spec);
+        }
+        let first = current.stack.len();
+        current.stack.extend(children(nodes, spec, Deptypes::ALL));
+        current.stack[first..].reverse();
+        let build_spec = spec.build_spec.filter(|hash| *hash != spec.hash);
+        let build_spec = build_spec.and_then(|hash| nodes.node(&hash));
+        if let Some(build_spec) = build_spec.filter(|build_spec| listed.insert(build_spec.hash)) {
+            walks.push(walk(build_spec));
+        }
+    }
+    order
 }

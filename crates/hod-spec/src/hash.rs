@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A DAG hash: SHA-1 over a spec's node and, through it, all its dependencies; written as 32
 /// characters of lower-case base 32 (`spack-format` 2.2). Ordered as it is written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DagHash([u8; 20]);
+pub struct DagHash([u8; Self::BYTES]);
 
 /// Text that is no DAG hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,14 +23,27 @@ impl DagHash {
     /// Characters in the written form.
     pub const LENGTH: usize = 32;
 
-    /// From the 20 bytes of the SHA-1.
-    pub fn from_bytes(bytes: [u8; 20]) -> Self {
+    /// Bytes of the SHA-1.
+    pub const BYTES: usize = 20;
+
+    /// From the bytes of the SHA-1.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// The 20 bytes.
-    pub fn as_bytes(&self) -> &[u8; 20] {
+    /// The bytes of the SHA-1.
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
+    }
+
+    /// With the last seven characters of `built`: the hash of a spliced spec ends like the one of
+    /// the spec that was built, so that prefixes of both end alike (`spack-format` 2.2).
+    pub(crate) fn spliced_onto(self, built: Self) -> Self {
+        // Seven characters of five bits: the last four bytes and three bits more.
+        let mut bytes = self.0;
+        bytes[15] = bytes[15] & 0b1111_1000 | built.0[15] & 0b0000_0111;
+        bytes[16..].copy_from_slice(&built.0[16..]);
+        Self(bytes)
     }
 
     /// The first seven characters, by which people know a spec.
@@ -74,7 +87,7 @@ impl FromStr for DagHash {
         let mut upper = [0; Self::LENGTH];
         upper.copy_from_slice(text.as_bytes());
         upper.make_ascii_uppercase();
-        let mut bytes = [0; 20];
+        let mut bytes = [0; Self::BYTES];
         let encoding: &Encoding = &BASE32_NOPAD;
         encoding.decode_mut(&upper, &mut bytes).map_err(|_| error())?;
         Ok(Self(bytes))
@@ -120,6 +133,14 @@ mod tests {
         assert_eq!(hash.to_string(), text);
         assert_eq!(hash.lock_offset(), offset);
         assert_eq!(hash.short(), &text[..7]);
+    }
+
+    #[test]
+    fn a_spliced_hash_ends_as_the_one_it_was_built_as() {
+        let [new, built]: [DagHash; 2] =
+            ["3rby3lgmtuiqz4urhynjn3ruaaaaaaaa", "ggm6nd4skgufap7c2ga6watk5ka7coho"]
+                .map(|text| text.parse().unwrap());
+        assert_eq!(new.spliced_onto(built).to_string(), "3rby3lgmtuiqz4urhynjn3ruaka7coho");
     }
 
     #[rstest]

@@ -12,16 +12,28 @@
 
 mod database;
 mod deptype;
+mod describe;
 mod file;
 mod graph;
 mod hash;
+mod index;
+mod parameter;
+mod python;
 mod raw;
 mod spec;
+mod target;
+mod text;
+mod version;
 
 pub use database::{Database, DatabaseError, Record};
 pub use deptype::Deptypes;
-pub use file::{SpecFile, SpecFileError};
-pub use graph::{Nodes, Selection, Topological, push_order, relocation_set, runtime_closure};
+pub use file::{NodeName, SpecFile, SpecFileError};
+pub use graph::{
+    Nodes, Selection, Topological, push_order, relocation_set, render_spec, runtime_closure,
+};
 pub use hash::{DagHash, DagHashError};
+pub use index::render_buildcache_index;
+pub use parameter::{Parameters, Variant};
 pub use raw::RawJson;
 pub use spec::{Arch, Dependency, External, Spec};
+pub use target::Target;

@@ -1,12 +1,21 @@
 //! One node of the graph.
 
-use std::borrow::Cow;
+mod digest;
+mod field;
+pub(crate) mod legacy;
+mod render;
+mod v5;
 
-use serde::Deserialize;
+use std::borrow::Cow;
 
 use crate::{DagHash, Deptypes, RawJson};
 
+pub(crate) use render::{Direct, field, render, write_list};
+
 /// One concrete spec. The text it was read from is beside the view (`spack-format` 2.1).
+///
+/// The view is the same whatever version of the format the text has; [`v5_text`](Self::v5_text)
+/// is the text in the newest one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// The package's name.
@@ -19,7 +28,7 @@ pub struct Spec {
     pub arch: Arch,
     /// The recipe repository it comes from.
     pub namespace: Box<str>,
-    /// Edges to what it needs, sorted by name.
+    /// Edges to what it needs, sorted by name and then by types, each hash once.
     pub dependencies: Box<[Dependency]>,
     /// Set if Spack did not install it but found it.
     pub external: Option<External>,
@@ -29,6 +38,7 @@ pub struct Spec {
     /// specfile version 5.
     pub compiler: Option<Box<str>>,
     pub(crate) format: u32,
+    pub(crate) original_format: u32,
     pub(crate) raw: RawJson,
 }
 
@@ -54,6 +64,9 @@ pub struct Dependency {
     pub deptypes: Deptypes,
     /// The virtual packages it provides on this edge, such as `mpi`.
     pub virtuals: Box<[Box<str>]>,
+    /// The edge says that it is a direct one. All edges are; Spack marks those it read from old
+    /// formats.
+    pub direct: bool,
 }
 
 /// A package Spack found on the system.
@@ -61,10 +74,13 @@ pub struct Dependency {
 pub struct External {
     /// Where.
     pub path: Option<Box<str>>,
+    /// The environment modules that bring it.
+    pub modules: Box<[Box<str>]>,
 }
 
 impl Spec {
-    /// The JSON object this was read from.
+    /// The JSON object this was read from. Of specfile version 1, where the name is the key of the
+    /// object, what is under the name.
     pub fn text(&self) -> &str {
         self.raw.as_str()
     }
@@ -74,137 +90,53 @@ impl Spec {
         self.format
     }
 
+    /// The specfile version in which this spec was first written.
+    pub fn original_format(&self) -> u32 {
+        self.original_format
+    }
+
+    /// The node as specfile version 5 has it: the text itself if it has that form already, else
+    /// what Spack 1.x makes of it when it writes a spec it read from an older file
+    /// (`spack-format` 2.3).
+    ///
+    /// Two things differ from Spack, since both need data this crate does not have. An object in
+    /// `arch.target` stays as it is in the file, while Spack writes that microarchitecture as its
+    /// own table has it (more features, other parents, `cpupart`). And the virtual packages on the
+    /// edges of versions 1 to 3, which did not record them, stay unknown, while Spack finds them
+    /// with the recipes, where it has those.
+    pub fn v5_text(&self) -> Cow<'_, str> {
+        if self.format >= 5 {
+            Cow::Borrowed(self.text())
+        } else {
+            Cow::Owned(render::render(self, Direct::Written))
+        }
+    }
+
     /// `name@version/1234567`.
     pub fn label(&self) -> String {
         format!("{}@{}/{}", self.name, self.version, self.hash.short())
     }
+}
 
-    /// From a node of specfile version 5.
-    pub(crate) fn parse_v5(raw: RawJson) -> Result<Self, serde_json::Error> {
-        let node: NodeV5<'_> = serde_json::from_str(raw.as_str())?;
-        let arch = node.arch.unwrap_or_default();
-        Ok(Self {
-            name: node.name.into(),
-            version: node.version.into(),
-            hash: node.hash,
-            arch: Arch {
-                platform: arch.platform.into(),
-                os: arch.platform_os.into(),
-                target: arch.target.name().into(),
-            },
-            namespace: node.namespace.into(),
-            dependencies: node.dependencies.into_iter().map(EdgeV5::into_dependency).collect(),
-            external: node.external.map(|external| External {
-                path: external.path.map(Into::into),
-            }),
-            build_spec: node.build_spec.map(|build_spec| build_spec.hash),
-            compiler: node.annotations.and_then(|notes| notes.compiler).map(Into::into),
-            format: 5,
-            raw,
-        })
+/// Sorts edges as Spack walks them, and joins those to the same spec, as Spack does on reading.
+fn settle(mut edges: Vec<Dependency>) -> Box<[Dependency]> {
+    let is_settled = edges.windows(2).all(|pair| pair[0].name < pair[1].name);
+    if !is_settled {
+        edges.sort_by_key(|edge| edge.hash);
+        edges.dedup_by(|later, first| {
+            let is_same = later.hash == first.hash;
+            if is_same {
+                first.deptypes |= later.deptypes;
+                let both = first.virtuals.iter().chain(&later.virtuals).cloned();
+                first.virtuals =
+                    both.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+            }
+            is_same
+        });
+        edges.sort_by(|a, b| {
+            let by_name = a.name.cmp(&b.name).then(a.deptypes.bits().cmp(&b.deptypes.bits()));
+            by_name.then_with(|| a.virtuals.cmp(&b.virtuals)).then(a.direct.cmp(&b.direct))
+        });
     }
-}
-
-#[derive(Deserialize)]
-struct NodeV5<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    version: Cow<'a, str>,
-    #[serde(borrow, default)]
-    arch: Option<ArchText<'a>>,
-    #[serde(borrow, default)]
-    namespace: Cow<'a, str>,
-    #[serde(borrow, default)]
-    external: Option<ExternalText<'a>>,
-    #[serde(borrow, default)]
-    dependencies: Vec<EdgeV5<'a>>,
-    #[serde(default)]
-    build_spec: Option<Reference>,
-    #[serde(borrow, default)]
-    annotations: Option<Annotations<'a>>,
-    hash: DagHash,
-}
-
-#[derive(Deserialize, Default)]
-pub(crate) struct ArchText<'a> {
-    #[serde(borrow, default)]
-    pub(crate) platform: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub(crate) platform_os: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub(crate) target: TargetText<'a>,
-}
-
-/// A name for generic targets, an object for all others.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum TargetText<'a> {
-    Name(#[serde(borrow)] Cow<'a, str>),
-    Object {
-        #[serde(borrow)]
-        name: Cow<'a, str>,
-    },
-}
-
-impl Default for TargetText<'_> {
-    fn default() -> Self {
-        Self::Name(Cow::Borrowed(""))
-    }
-}
-
-impl TargetText<'_> {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Name(name) | Self::Object { name } => name,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-pub(crate) struct ExternalText<'a> {
-    #[serde(borrow, default)]
-    pub(crate) path: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct EdgeV5<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    hash: DagHash,
-    #[serde(borrow)]
-    parameters: EdgeParameters<'a>,
-}
-
-#[derive(Deserialize)]
-struct EdgeParameters<'a> {
-    #[serde(borrow, default)]
-    deptypes: Vec<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    virtuals: Vec<Cow<'a, str>>,
-}
-
-impl EdgeV5<'_> {
-    fn into_dependency(self) -> Dependency {
-        let types = self.parameters.deptypes.iter();
-        Dependency {
-            name: self.name.into(),
-            hash: self.hash,
-            deptypes: types
-                .filter_map(|name| Deptypes::from_name(name))
-                .fold(Deptypes::NONE, |all, one| all | one),
-            virtuals: self.parameters.virtuals.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Reference {
-    hash: DagHash,
-}
-
-#[derive(Deserialize)]
-struct Annotations<'a> {
-    #[serde(borrow, default)]
-    compiler: Option<Cow<'a, str>>,
+    edges.into()
 }
