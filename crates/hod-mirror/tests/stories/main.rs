@@ -7,4 +7,5 @@ mod concurrency;
 mod foreign;
 mod life;
 mod spack;
+mod spack_index;
 mod support;

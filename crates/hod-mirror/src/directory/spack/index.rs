@@ -6,7 +6,6 @@
 //! however many do so at once.
 
 mod gather;
-mod render;
 
 use std::io::Write;
 use std::num::NonZeroUsize;

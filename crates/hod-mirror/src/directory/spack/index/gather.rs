@@ -139,7 +139,7 @@ impl<'a> Gathered<'a> {
         let available = self.available();
         let nodes = self.nodes.lock().expect("no thread panics while it adds");
         (!available.is_empty() || self.manifest.is_some())
-            .then(|| super::render::render_buildcache_index(&available, &*nodes))
+            .then(|| hod_spec::render_buildcache_index(&available, &*nodes))
     }
 
     /// Whether the index there is this one.
@@ -228,6 +228,10 @@ fn read_one(
 /// a spec keeps the text of its file alive: a cache of ten thousand packages would be in memory
 /// as ten thousand whole graphs.
 fn detach(spec: &Spec) -> Result<Spec, Error> {
+    // Before, dependencies were found by name, in the file alone. Nobody has many of those.
+    if spec.format() < 4 {
+        return Ok(spec.clone());
+    }
     let text = format!(
         r#"{{"spec":{{"_meta":{{"version":{}}},"nodes":[{}]}}}}"#,
         spec.format(),
