@@ -241,3 +241,102 @@ impl SpecManifest {
         self.manifest.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::spack::ClearsignError;
+
+    fn record(kind: BlobKind) -> BlobRecord {
+        BlobRecord::new(kind, Digest::of(kind.name().as_bytes()), 7)
+    }
+
+    fn text() -> String {
+        let manifest = SpecManifest::render(record(BlobKind::Layer), record(BlobKind::Spec));
+        String::from_utf8(manifest.unwrap().bytes().to_vec()).unwrap()
+    }
+
+    /// From the fixture that Spack made.
+    #[test]
+    fn what_is_rendered_is_what_spack_writes() {
+        let golden = include_bytes!(
+            "../../../../fixtures/spack/v3-unsigned/v3/manifests/spec/hello/\
+             hello-2.10-arbvturvzrczc6dyodbycjav7qqhraus.spec.manifest.json"
+        );
+        let parsed = SpecManifest::parse(golden.to_vec()).unwrap();
+        let rendered = SpecManifest::render(parsed.layer().clone(), parsed.spec().clone()).unwrap();
+        assert_eq!(rendered.bytes(), golden);
+        assert_eq!(rendered, parsed);
+    }
+
+    #[test]
+    fn the_first_record_of_a_kind_counts_and_unknown_keys_and_kinds_are_kept() {
+        let mut records = vec![record(BlobKind::Key), record(BlobKind::Layer)];
+        records.extend([record(BlobKind::Spec), record(BlobKind::Layer)]);
+        records[0].media_type = "text/plain".to_owned();
+        records[3].checksum = Digest::of(b"another").hex();
+        let text = String::from_utf8(Manifest::render(records).bytes).unwrap();
+        let text = text.replace("\"version\":3", "\"new\":[1],\"version\":3");
+        let text = text.replace("\"compression\"", "\"newer\":null,\"compression\"");
+        let manifest = SpecManifest::parse(text.clone().into_bytes()).unwrap();
+        assert_eq!(manifest.layer_digest(), Digest::of(b"install tree"));
+        assert_eq!(manifest.spec().kind(), Some(BlobKind::Spec));
+        assert_eq!(manifest.records().len(), 4);
+        assert_eq!(manifest.bytes(), text.as_bytes());
+    }
+
+    #[rstest]
+    #[case("application/vnd.spack.spec.v6+json", Some(BlobKind::Spec))]
+    #[case("application/vnd.spack.install.v10.tar+gzip", Some(BlobKind::Layer))]
+    #[case("application/vnd.spack.db.v8+json", Some(BlobKind::Index))]
+    #[case("application/vnd.spack.spec.v+json", None)]
+    #[case("application/vnd.spack.spec.v5+yaml", None)]
+    #[case("application/vnd.spack.spec.v-5+json", None)]
+    fn any_version_of_a_media_type_is_read(
+        #[case] media_type: &str,
+        #[case] kind: Option<BlobKind>,
+    ) {
+        assert_eq!(BlobKind::from_media_type(media_type), kind);
+    }
+
+    #[test]
+    fn a_signed_manifest_is_read_and_kept_as_it_is() {
+        let signed = format!(
+            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{}\n\
+             -----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n",
+            text()
+        );
+        let manifest = SpecManifest::parse(signed.clone().into_bytes()).unwrap();
+        assert_eq!(manifest.signature(), Signature::NotVerified);
+        assert_eq!(manifest.bytes(), signed.as_bytes());
+        let cut = signed.replace("Hash: SHA512\n", "").into_bytes();
+        let error = SpecManifest::parse(cut).unwrap_err();
+        assert!(matches!(error, ParseError::Clearsign(ClearsignError::NoHash)), "{error:?}");
+    }
+
+    #[rstest]
+    #[case::older("\"version\":3", "\"version\":2", "`version` is 2, expected 3")]
+    #[case::no_version("\"version\":3,", "", "not the expected JSON")]
+    #[case::twice("\"version\":3", "\"version\":3,\"version\":3", "not the expected JSON")]
+    #[case::no_layer("install.v2", "other.v2", "it has no install tree")]
+    #[case::no_spec("spec.v5", "other.v5", "it has no spec")]
+    #[case::negative(":7,", ":-7,", "not the expected JSON")]
+    #[case::no_length("\"contentLength\":7,\n", "", "not the expected JSON")]
+    #[case::algorithm("\"sha256\"", "\"md5\"", "is not a SHA-256 checksum")]
+    #[case::algorithm_path("\"sha256\"", "\"..\"", "is not a SHA-256 checksum")]
+    #[case::checksum("\"checksum\":\"", "\"checksum\":\"../", "is not a SHA-256 checksum")]
+    #[case::more("]\n}", "]\n}{}", "not the expected JSON")]
+    fn what_is_no_manifest_is_refused(
+        #[case] what: &str,
+        #[case] becomes: &str,
+        #[case] expected: &str,
+    ) {
+        let changed = text().replacen(what, becomes, 1);
+        assert_ne!(changed, text());
+        let error = SpecManifest::parse(changed.into_bytes()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        SpecManifest::parse(vec![0xff]).unwrap_err();
+    }
+}

@@ -71,3 +71,42 @@ impl V2SpecFile {
         self.tarball
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const GOLDEN: &str = include_str!(
+        "../../../../fixtures/spack/v2-unsigned/build_cache/linux-debian12-x86_64-gcc-12.2.0-\
+         bzip2-1.0.8-qgtzefbgbexq5fr6wfgeg6fg2s2t6bva.spec.json"
+    );
+
+    #[test]
+    fn a_spec_file_of_spack_is_read() {
+        let file = V2SpecFile::parse(GOLDEN.as_bytes()).unwrap();
+        assert_eq!(file.signature(), Signature::None);
+        assert_eq!(&*file.spec().root().name, "bzip2");
+        // A missing version is an old one.
+        let old = GOLDEN.replace("\"buildcache_layout_version\"", "\"something\"");
+        assert_eq!(V2SpecFile::parse(old.as_bytes()).unwrap(), file);
+    }
+
+    #[rstest]
+    #[case::newer("layout_version\":2", "layout_version\":3", "is 3, expected 2")]
+    #[case::no_checksum("\"binary_cache_checksum\"", "\"other\"", "not the expected JSON")]
+    #[case::algorithm("\"sha256\"", "\"md5\"", "is not a SHA-256 checksum")]
+    #[case::checksum("\"hash\":\"4", "\"hash\":\"/", "is not a SHA-256 checksum")]
+    #[case::no_spec("\"spec\":", "\"other\":", "not a spec")]
+    fn what_is_no_spec_file_is_refused(
+        #[case] what: &str,
+        #[case] becomes: &str,
+        #[case] expected: &str,
+    ) {
+        let changed = GOLDEN.replacen(what, becomes, 1);
+        assert_ne!(changed, GOLDEN);
+        let error = V2SpecFile::parse(changed.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

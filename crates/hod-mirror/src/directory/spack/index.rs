@@ -119,11 +119,7 @@ impl DirectoryMirror {
             work.adopt(before.clone())?;
             work.read(self.spack_names()?)?;
 
-            let database = work.render();
-            if work.is_current(database.as_deref()) {
-                return Ok(work.into_report(false));
-            }
-            let database = database.unwrap_or_default();
+            let Some(database) = work.render() else { return Ok(work.into_report(false)) };
             let (digest, size) = self.put_spack_blob(database.as_bytes())?;
             let record = BlobRecord::new(BlobKind::Index, digest, size);
             let manifest = Manifest::render(vec![record]);

@@ -134,17 +134,24 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    /// The new index; `None` if there is nothing to put into one.
+    /// The new index; `None` if there is nothing to put into one, or the one there says it all.
     pub(super) fn render(&self) -> Option<String> {
         let available = self.available();
+        if self.manifest.is_none() && available.is_empty() {
+            return None;
+        }
+        // Spack has its records in another order; that alone is no reason for another file.
+        let is_incremental = self.options.mode == IndexMode::Incremental;
+        if is_incremental && self.indexed().is_some_and(|indexed| indexed == available) {
+            return None;
+        }
         let nodes = self.nodes.lock().expect("no thread panics while it adds");
-        (!available.is_empty() || self.manifest.is_some())
-            .then(|| hod_spec::render_buildcache_index(&available, &*nodes))
+        let database = hod_spec::render_buildcache_index(&available, &*nodes);
+        (!self.is_current(&database)).then_some(database)
     }
 
     /// Whether the index there is this one.
-    pub(super) fn is_current(&self, database: Option<&str>) -> bool {
-        let Some(database) = database else { return true };
+    fn is_current(&self, database: &str) -> bool {
         self.index.as_ref().is_some_and(|index| {
             index.manifest.first(BlobKind::Index).is_ok_and(|(record, digest)| {
                 record.media_type == BlobKind::Index.media_type()
@@ -153,10 +160,19 @@ impl<'a> Gathered<'a> {
         })
     }
 
+    /// What the index has, if there is one and Spack finds it.
+    fn indexed(&self) -> Option<BTreeSet<DagHash>> {
+        let index = self.index.as_ref()?;
+        let (record, _) = index.manifest.first(BlobKind::Index).ok()?;
+        let records = index.database.records().filter(|record| record.in_buildcache);
+        (record.media_type == BlobKind::Index.media_type())
+            .then(|| records.map(|record| record.spec.hash).collect())
+    }
+
     pub(super) fn into_report(self, is_changed: bool) -> IndexReport {
         let available = self.available();
-        let dropped = self.index.iter().flat_map(|index| index.database.records());
-        let dropped = dropped
+        let records = self.index.iter().flat_map(|index| index.database.records());
+        let dropped = records
             .filter(|record| record.in_buildcache && !available.contains(&record.spec.hash))
             .count();
         let is_kept = |name: &EntryName| available.contains(&name.hash());
