@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 fn signed(bytes: &[u8]) -> Vec<u8> {
     let mut text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n".to_vec();
     text.extend_from_slice(bytes);
-    text.extend_from_slice(b"\n-----BEGIN PGP SIGNATURE-----\n\n=2dOp\n-----END PGP SIGNATURE-----\n");
+    text.extend_from_slice(
+        b"\n-----BEGIN PGP SIGNATURE-----\n\n=2dOp\n-----END PGP SIGNATURE-----\n",
+    );
     text
 }
 

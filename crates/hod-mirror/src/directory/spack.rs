@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use hod_archive::Digest;
 
 pub(super) use entry::{SPEC_LIMIT, children, parse_spec, read_file};
-pub use entry::{SpackNames, V2Names};
+pub use entry::{SpackEntries, SpackNames, V2Names};
 pub use index::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex};
 pub use publish::SpackPublication;
 
