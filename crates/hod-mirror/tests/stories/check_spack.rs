@@ -201,6 +201,10 @@ fn a_manifest_where_spack_does_not_look_is_told_and_keeps_its_blobs() {
         cache.mirror.spack_names().unwrap().unknown.as_slice(),
         std::slice::from_ref(&moved)
     );
+    // And one whose name says nothing: whatever it is, it keeps its blobs.
+    let other = elsewhere.join("other.manifest.json");
+    let kept = cache.put(BlobKind::Key, b"kept");
+    fs::write(&other, Manifest::render(vec![kept]).bytes()).unwrap();
     let report = check(&cache.mirror);
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert_eq!(report.findings[0].path, moved);

@@ -14,6 +14,7 @@ use super::graph::Expected;
 use super::report::with_sources;
 use super::{CheckReport, Documents, Problem, Role, Run, Tags};
 use crate::DirectoryMirror;
+use crate::directory::SpackNames;
 use crate::directory::parallel;
 use crate::directory::spack::{INDEX_LIMIT, SPEC_LIMIT, children, parse_spec, read_file};
 use crate::error::Error;
@@ -219,31 +220,22 @@ impl ManifestFile {
 
 /// All files below `v3/manifests` that are called manifests: to Spack's `prune`, each keeps its blobs.
 fn list_manifests(mirror: &DirectoryMirror) -> Result<Vec<ManifestFile>, Error> {
-    let packages = mirror.spack_names()?;
-    let mut files: Vec<ManifestFile> = Vec::new();
-    let directory = mirror.path().join("v3/manifests");
-    let packages_directory = directory.join("spec");
-    let mut open = vec![directory];
+    let SpackNames { names, unknown } = mirror.spack_names()?;
+    let mut kinds: BTreeMap<PathBuf, Kind> = BTreeMap::new();
+    kinds.extend(names.into_iter().map(|it| (mirror.spack_manifest_path(&it), Kind::Package(it))));
+    kinds.extend(unknown.into_iter().map(|path| (path, Kind::Misplaced)));
+    let mut open = vec![mirror.path().join("v3/manifests")];
     while let Some(directory) = open.pop() {
         for (path, is_directory) in children(&directory)? {
-            let is_manifest = || path.to_string_lossy().ends_with(".manifest.json");
-            if path == packages_directory {
-            } else if is_directory {
+            if is_directory {
                 open.extend((!path.is_symlink()).then_some(path));
-            } else if is_manifest() {
+            } else if path.to_string_lossy().ends_with(".manifest.json") {
                 let is_index = path == mirror.spack_index_path();
-                let kind = if is_index { Kind::Index } else { Kind::Other };
-                files.push(ManifestFile { path, kind });
+                kinds.entry(path).or_insert(if is_index { Kind::Index } else { Kind::Other });
             }
         }
     }
-    files.extend(packages.names.into_iter().map(|name| ManifestFile {
-        path: mirror.spack_manifest_path(&name),
-        kind: Kind::Package(name),
-    }));
-    let misplaced = packages.unknown.into_iter();
-    files.extend(misplaced.map(|path| ManifestFile { path, kind: Kind::Misplaced }));
-    Ok(files)
+    Ok(kinds.into_iter().map(|(path, kind)| ManifestFile { path, kind }).collect())
 }
 
 fn read_manifest(file: &ManifestFile) -> Result<Option<Manifest>, Problem> {

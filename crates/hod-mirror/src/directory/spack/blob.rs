@@ -77,7 +77,8 @@ impl DirectoryMirror {
     }
 
     fn share(&self, from: &Path, to: &Path, digest: &Digest, size: u64) -> Result<Linked, Error> {
-        let file = match File::open(from) {
+        // A hard link to a symbolic link would be another symbolic link.
+        let file = match fs::canonicalize(from).and_then(File::open) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::MissingBlob { digest: *digest, path: from.to_owned() });
             }

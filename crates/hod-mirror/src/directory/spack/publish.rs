@@ -28,8 +28,8 @@ pub struct SpackPublication {
 }
 
 impl DirectoryMirror {
-    /// Gives each package its manifest, unsigned; one that was there is replaced. If a blob is
-    /// missing, nothing is published. The index is another matter: Spack finds a package by
+    /// Gives each package its manifest, unsigned; one that was there is replaced, be it signed or
+    /// not. If a blob is missing, nothing is published. The index is another matter: Spack finds a package by
     /// its manifest alone.
     pub fn publish_spack(&self, publications: &[SpackPublication]) -> Result<(), Error> {
         if publications.is_empty() {
