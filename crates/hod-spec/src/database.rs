@@ -1,17 +1,14 @@
 //! `index.json`: many specs, and what became of each. Spack has one in each store, of what is
 //! installed, and one in each build cache, of what is to be had (`spack-format` 1.5, 4.5).
 
+mod parse;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::spec::legacy::{LegacyNode, Single, Targets};
-use crate::{DagHash, RawJson, Spec};
+use crate::{DagHash, Spec};
 
 /// A database, by hash.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Database {
     version: u32,
     records: BTreeMap<DagHash, Record>,
@@ -71,41 +68,6 @@ pub enum DatabaseError {
     },
 }
 
-#[derive(Deserialize)]
-struct Outer<'a> {
-    #[serde(borrow)]
-    database: Inner<'a>,
-}
-
-#[derive(Deserialize)]
-struct Inner<'a> {
-    version: String,
-    #[serde(borrow, default)]
-    installs: BTreeMap<DagHash, RecordText<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RecordText<'a> {
-    #[serde(borrow)]
-    spec: &'a RawValue,
-    #[serde(default)]
-    ref_count: u64,
-    #[serde(default)]
-    path: Option<Box<str>>,
-    #[serde(default)]
-    installed: bool,
-    #[serde(default)]
-    explicit: bool,
-    #[serde(default)]
-    installation_time: Option<f64>,
-    #[serde(default)]
-    deprecated_for: Option<DagHash>,
-    #[serde(default)]
-    origin: Option<Box<str>>,
-    #[serde(default)]
-    in_buildcache: bool,
-}
-
 impl Database {
     /// The oldest version that can be read.
     pub const OLDEST: u32 = 5;
@@ -113,34 +75,12 @@ impl Database {
     pub const NEWEST: u32 = 8;
 
     /// Reads a database.
+    ///
+    /// Large ones are read by several threads. What is kept of a record besides its text is small,
+    /// so that a database takes about twice the size of its file.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, DatabaseError> {
-        let text = Arc::new(String::from_utf8(bytes)?);
-        let Outer { database: Inner { version, installs } } = serde_json::from_str(&text)?;
-        let number = version.parse().ok().filter(|n| (Self::OLDEST..=Self::NEWEST).contains(n));
-        let Some(number) = number else {
-            let (oldest, newest) = (Self::OLDEST, Self::NEWEST);
-            return Err(DatabaseError::Version { found: version, oldest, newest });
-        };
-        let records = installs.into_iter().map(|(hash, record)| {
-            let spec = parse_spec(&text, record.spec, number, hash)
-                .map_err(|source| DatabaseError::Record { hash: hash.to_string(), source })?;
-            Ok((
-                hash,
-                Record {
-                    spec,
-                    ref_count: record.ref_count,
-                    // Old versions wrote the text of Python's None.
-                    path: record.path.filter(|path| &**path != "None"),
-                    installed: record.installed,
-                    explicit: record.explicit,
-                    installation_time: record.installation_time.unwrap_or_default(),
-                    deprecated_for: record.deprecated_for,
-                    origin: record.origin,
-                    in_buildcache: record.in_buildcache,
-                },
-            ))
-        });
-        Ok(Self { version: number, records: records.collect::<Result<_, DatabaseError>>()? })
+        let (version, records) = parse::parse(bytes)?;
+        Ok(Self { version, records })
     }
 
     /// The version it was written in.
@@ -167,23 +107,41 @@ impl Database {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
+
+    /// Adds a record, and gives back the one of the same hash that was there.
+    pub fn insert(&mut self, record: Record) -> Option<Record> {
+        self.records.insert(record.spec.hash, record)
+    }
 }
 
-/// The versions of databases and of the nodes in them (`spack-format` 1.5).
-fn parse_spec(
-    text: &Arc<String>,
-    node: &RawValue,
-    database: u32,
-    hash: DagHash,
-) -> Result<Spec, serde_json::Error> {
-    let node = match database {
-        5 => {
-            let single: Single<'_> = serde_json::from_str(node.get())?;
-            let raw = RawJson::part(text, single.value);
-            LegacyNode::parse(raw, Some(single.name.into()), 1, Some(hash))?
+/// An empty one of the newest version.
+impl Default for Database {
+    fn default() -> Self {
+        Self { version: Self::NEWEST, records: BTreeMap::new() }
+    }
+}
+
+/// One of the newest version; of records of one hash the last counts.
+impl FromIterator<Record> for Database {
+    fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
+        let records = records.into_iter().map(|record| (record.spec.hash, record));
+        Self { records: records.collect(), ..Self::default() }
+    }
+}
+
+impl From<Spec> for Record {
+    /// A record that says nothing but that there is such a spec.
+    fn from(spec: Spec) -> Self {
+        Self {
+            spec,
+            ref_count: 0,
+            path: None,
+            installed: false,
+            explicit: false,
+            installation_time: 0.0,
+            deprecated_for: None,
+            origin: None,
+            in_buildcache: false,
         }
-        6 | 7 => LegacyNode::parse(RawJson::part(text, node), None, database - 3, Some(hash))?,
-        _ => return Spec::parse_v5(RawJson::part(text, node), Some(hash)),
-    };
-    Ok(node.into_spec(&Targets::Keys).expect("every key leads somewhere"))
+    }
 }

@@ -46,6 +46,18 @@ impl DagHash {
         Self(bytes)
     }
 
+    /// Whether it is written with this at its beginning.
+    pub fn starts_with(&self, prefix: &str) -> bool {
+        self.text().starts_with(prefix.as_bytes())
+    }
+
+    fn text(&self) -> [u8; Self::LENGTH] {
+        let mut text = [0; Self::LENGTH];
+        BASE32_NOPAD.encode_mut(&self.0, &mut text);
+        text.make_ascii_lowercase();
+        text
+    }
+
     /// The first seven characters, by which people know a spec.
     pub fn short(&self) -> String {
         let mut text = self.to_string();
@@ -63,10 +75,7 @@ impl DagHash {
 
 impl fmt::Display for DagHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; Self::LENGTH];
-        BASE32_NOPAD.encode_mut(&self.0, &mut text);
-        text.make_ascii_lowercase();
-        f.pad(std::str::from_utf8(&text).expect("base 32 is ASCII"))
+        f.pad(std::str::from_utf8(&self.text()).expect("base 32 is ASCII"))
     }
 }
 

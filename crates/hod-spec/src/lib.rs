@@ -19,6 +19,7 @@ mod hash;
 mod index;
 mod parameter;
 mod python;
+mod query;
 mod raw;
 mod spec;
 mod target;
@@ -34,6 +35,8 @@ pub use graph::{
 pub use hash::{DagHash, DagHashError};
 pub use index::render_buildcache_index;
 pub use parameter::{Parameters, Variant};
+pub use query::{Query, QueryError, QueryFault};
 pub use raw::RawJson;
 pub use spec::{Arch, Dependency, External, Spec};
 pub use target::Target;
+pub use version::Version;

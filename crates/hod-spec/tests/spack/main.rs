@@ -1,11 +1,13 @@
 //! Comparison with what Spack itself wrote: `fixtures/spack` and `fixtures/spec`.
 #![expect(clippy::unwrap_used, reason = "clippy knows no tests in the helpers of a test file")]
 
+mod database;
 mod describe;
 mod graph;
 mod hash;
 mod index;
 mod legacy;
+mod query;
 
 use std::collections::BTreeSet;
 use std::io::Read;
