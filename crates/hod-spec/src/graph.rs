@@ -172,32 +172,46 @@ pub fn render_spec(nodes: &dyn Nodes, root: &Spec) -> String {
 ///
 /// Spack starts a fresh walk for each build spec and drops from it what was written before, while
 /// the walk around it knows nothing of that. So there are walks within walks, each with what it
-/// has seen, and one set of what is written.
+/// has seen, and one set of what is written. Where a walk has been below a spec and come back,
+/// nothing is left for any other.
 fn document_order<'a>(nodes: &'a dyn Nodes, root: &'a Spec) -> Vec<&'a Spec> {
+    enum Step<'a> {
+        Enter(&'a Spec),
+        Leave(DagHash),
+    }
     struct Walk<'a> {
-        stack: Vec<&'a Spec>,
+        steps: Vec<Step<'a>>,
         seen: HashSet<DagHash>,
     }
-    let walk = |root| Walk { stack: vec![root], seen: HashSet::new() };
+    let walk = |root| Walk { steps: vec![Step::Enter(root)], seen: HashSet::new() };
     let mut walks = vec![walk(root)];
     // A build spec's own list is the same whenever it is asked for.
     let mut listed = HashSet::new();
     let mut written = HashSet::new();
+    let mut left = HashSet::new();
     let mut order = Vec::new();
     while let Some(current) = walks.last_mut() {
-        let Some(spec) = current.stack.pop() else {
-            walks.pop();
-            continue;
+        let spec = match current.steps.pop() {
+            Some(Step::Enter(spec)) => spec,
+            Some(Step::Leave(hash)) => {
+                left.insert(hash);
+                continue;
+            }
+            None => {
+                walks.pop();
+                continue;
+            }
         };
-        if !current.seen.insert(spec.hash) {
+        if left.contains(&spec.hash) || !current.seen.insert(spec.hash) {
             continue;
         }
         if written.insert(spec.hash) {
             order.push(spec);
         }
-        let first = current.stack.len();
-        current.stack.extend(children(nodes, spec, Deptypes::ALL));
-        current.stack[first..].reverse();
+        current.steps.push(Step::Leave(spec.hash));
+        let first = current.steps.len();
+        current.steps.extend(children(nodes, spec, Deptypes::ALL).map(Step::Enter));
+        current.steps[first..].reverse();
         let build_spec = spec.build_spec.filter(|hash| *hash != spec.hash);
         let build_spec = build_spec.and_then(|hash| nodes.node(&hash));
         if let Some(build_spec) = build_spec.filter(|build_spec| listed.insert(build_spec.hash)) {
@@ -206,3 +220,6 @@ fn document_order<'a>(nodes: &'a dyn Nodes, root: &'a Spec) -> Vec<&'a Spec> {
     }
     order
 }
+
+#[cfg(test)]
+mod tests;

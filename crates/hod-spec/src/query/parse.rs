@@ -85,9 +85,13 @@ impl<'a> Parser<'a> {
             Some('[') => return Err((start..self.at + 1, QueryFault::EdgeAttributes)),
             _ => self.skip_spaces(),
         }
-        let (virtuals, name) = self.virtuals();
+        let virtuals = self.virtuals();
+        let mut node = Node::default();
+        if !virtuals.is_empty() {
+            self.name(&mut node);
+        }
         let from = self.at;
-        let mut node = self.node(Node { name, ..Node::default() })?;
+        node = self.node(node)?;
         // An asterisk says that the name does not matter.
         if node == Node::default() && !self.text[from..self.at].trim_start().starts_with('*') {
             return match self.peek() {
@@ -101,21 +105,17 @@ impl<'a> Parser<'a> {
         Ok(Edge { virtuals, node })
     }
 
-    /// `c,cxx=gcc`: what is provided, and the name of what provides it. Nothing if something else
-    /// stands here.
-    fn virtuals(&mut self) -> (Vec<Box<str>>, Option<Box<str>>) {
-        let Some((virtuals, rest)) = self.rest().split_once('=') else {
-            return Default::default();
-        };
-        let is_list = virtuals
-            .split(',')
-            .all(|name| name.starts_with(is_name_start) && name.chars().all(is_identifier));
-        if !is_list || !rest.starts_with(is_name_start) {
-            return Default::default();
+    /// `c,cxx=` of `c,cxx=gcc`: what is provided. Nothing if something else stands here.
+    fn virtuals(&mut self) -> Vec<Box<str>> {
+        let Some((virtuals, rest)) = self.rest().split_once('=') else { return Vec::new() };
+        let mut names = virtuals.split(',');
+        let is_name =
+            |name: &str| name.starts_with(is_name_start) && name.chars().all(is_identifier);
+        if !names.all(is_name) || !rest.starts_with(is_name_start) {
+            return Vec::new();
         }
         self.at += virtuals.len() + 1;
-        let name = self.take(is_identifier);
-        (virtuals.split(',').map(Into::into).collect(), Some(name.into()))
+        virtuals.split(',').map(Into::into).collect()
     }
 
     /// As many conditions on one spec as there are.
@@ -339,6 +339,9 @@ impl<'a> Parser<'a> {
                 let [platform, os, target] = parts[..] else {
                     return set_target(node, &value, place, here);
                 };
+                if parts.iter().any(|part| part.ends_with('\\')) {
+                    return Err((here, QueryFault::ExpectedValue));
+                }
                 set(&mut node.platform, platform, place.clone())?;
                 set_os(node, os, place.clone(), here.clone())?;
                 set_target(node, target, place, here)
@@ -460,7 +463,7 @@ fn set_target(
 }
 
 /// `None` for a list with an asterisk in it, which means nothing, or with a backslash at the end of
-/// an element, which could not be quoted.
+/// an element, which could not be put in quotes.
 fn wanted(value: &str, is_exact: bool) -> Option<Wanted> {
     if value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false") {
         return Some(Wanted::Bool(value.eq_ignore_ascii_case("true")));
