@@ -6,8 +6,10 @@ mod durable;
 mod fault;
 mod layout;
 mod lock;
+mod parallel;
 mod publish;
 mod read;
+mod spack;
 
 #[cfg(test)]
 mod crash_tests;
@@ -23,6 +25,10 @@ pub use check::{CheckProgress, CheckReport, Finding, Problem, Role};
 pub use lock::{LockHolder, Patience, Waiting};
 pub use publish::Publication;
 pub use read::Entry;
+pub use spack::{
+    IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackEntries, SpackIndex, SpackNames,
+    SpackPublication, V2Names,
+};
 
 use crate::error::{Error, Written};
 

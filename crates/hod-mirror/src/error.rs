@@ -5,8 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use hod_archive::Digest;
+use hod_spec::{DatabaseError, SpecFileError};
 
 use crate::directory::LockHolder;
+use crate::spack::{BlobKind, ClearsignError, EntryNameError};
 
 /// Everything a mirror call can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +166,17 @@ pub enum Error {
         source: ParseError,
     },
 
+    /// A file of a build cache is named by one spec and holds another.
+    #[error("`{}` should be of the spec {expected}, found {found}", path.display())]
+    WrongSpec {
+        /// The manifest or spec file.
+        path: PathBuf,
+        /// The file's name.
+        expected: String,
+        /// The name of the spec it leads to.
+        found: String,
+    },
+
     /// A descriptor leads to something of another kind than was asked for.
     #[error("{digest} has the media type `{found}`, expected {expected}")]
     MediaType {
@@ -222,6 +235,47 @@ pub enum ParseError {
         /// What the document says of itself.
         found: String,
     },
+    /// The bytes are no text.
+    #[error("not UTF-8")]
+    NotUtf8(#[source] std::str::Utf8Error),
+    /// There are more bytes than any honest document of its kind has.
+    #[error("it is longer than the limit of {limit} bytes")]
+    TooLong {
+        /// The limit for its kind.
+        limit: u64,
+    },
+    /// It cannot be decompressed.
+    #[error("it cannot be decompressed")]
+    Gzip(#[source] io::Error),
+    /// It looks like a clear-signed text and is none that Spack would accept.
+    #[error("it is not properly clear-signed")]
+    Clearsign(#[source] ClearsignError),
+    /// Its name says that it is signed, and it is not.
+    #[error("it is not signed, though its name says so")]
+    NotSigned,
+    /// A manifest lacks something.
+    #[error("it has no {}", kind.name())]
+    NoRecord {
+        /// What is missing.
+        kind: BlobKind,
+    },
+    /// A checksum that is not SHA-256 in 64 lower-case hex digits.
+    #[error("`{algorithm}` `{checksum}` is not a SHA-256 checksum")]
+    Checksum {
+        /// The algorithm, cut to 100 characters.
+        algorithm: String,
+        /// The checksum, cut to 100 characters.
+        checksum: String,
+    },
+    /// Not a spec.
+    #[error("not a spec")]
+    SpecFile(#[source] SpecFileError),
+    /// Not a database of specs.
+    #[error("not a database")]
+    Database(#[source] DatabaseError),
+    /// The spec has a name or version that no package has.
+    #[error("its spec has no usable name")]
+    Name(#[source] EntryNameError),
     /// A document that could be read as manifest and as index (CVE-2021-41190).
     #[error("it has both `{first}` and `{second}`, so readers may disagree on what it is")]
     Ambiguous {
@@ -240,8 +294,6 @@ pub enum Found {
     Empty,
     /// An OCI image layout without the directory around it.
     OciLayout,
-    /// A Spack build cache of layout version 2.
-    SpackV2,
     /// Files of somebody else.
     Files {
         /// How many entries the directory has.
@@ -256,7 +308,6 @@ impl fmt::Display for Found {
         match self {
             Self::Empty => f.write_str("is empty"),
             Self::OciLayout => f.write_str("is a bare OCI image layout"),
-            Self::SpackV2 => f.write_str("is a Spack build cache of layout version 2"),
             Self::Files { count: 1, first } => write!(f, "holds `{}`", first.display()),
             Self::Files { count, first } => {
                 write!(f, "holds `{}` and {} more", first.display(), count - 1)
@@ -279,6 +330,8 @@ pub enum Written {
     Index,
     /// The lock file.
     Lock,
+    /// A manifest of the Spack half.
+    Manifest,
 }
 
 impl fmt::Display for Written {
@@ -289,6 +342,7 @@ impl fmt::Display for Written {
             Self::Blob(digest) => write!(f, "the blob {digest}"),
             Self::Index => f.write_str("the index"),
             Self::Lock => f.write_str("the lock"),
+            Self::Manifest => f.write_str("a manifest"),
         }
     }
 }

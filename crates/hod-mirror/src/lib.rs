@@ -1,8 +1,10 @@
 //! Where blobs and manifests live.
 //!
 //! The only mirror so far is [`DirectoryMirror`]: one directory that holds an OCI image layout in
-//! `oci/`, so that `skopeo` and `podman` read from it what Hod pushed. Its layout is described in
-//! `docs/formats/directory-mirror.md`.
+//! `oci/`, so that `skopeo` and `podman` read from it what Hod pushed, and that is a build cache of
+//! Spack as well, so that Spack installs from it. Its layout is described in
+//! `docs/formats/directory-mirror.md`; the documents of the two halves are in [`oci`] and
+//! [`spack`].
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -40,14 +42,17 @@
 //! # }
 //! ```
 //!
-//! What this crate does not do: it packs nothing, knows no Spack spec, and speaks to no network.
+//! What this crate does not do: it packs nothing, makes and verifies no signatures, and speaks to no
+//! network.
 
 mod directory;
 mod error;
 pub mod oci;
+pub mod spack;
 
 pub use directory::{
-    BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, Linked, LockHolder,
-    Patience, Problem, Publication, Role, Stored, Waiting,
+    BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, IndexMode,
+    IndexOptions, IndexReport, Linked, LockHolder, Patience, Problem, Publication, Role,
+    SkippedEntry, SpackEntries, SpackIndex, SpackNames, SpackPublication, Stored, V2Names, Waiting,
 };
 pub use error::{Error, Found, ParseError, Written};

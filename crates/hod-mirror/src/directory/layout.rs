@@ -15,6 +15,7 @@ use super::lock::{self, Patience};
 use super::{DirectoryMirror, fault};
 use crate::error::{Error, Found, ParseError, Written};
 use crate::oci::Index;
+use crate::spack::V2Name;
 
 const LAYOUT_VERSION: u64 = 1;
 const OCI_LAYOUT_VERSION: &str = "1.0.0";
@@ -123,16 +124,26 @@ fn examine(root: &Path) -> Result<State, Error> {
     // a fresh file system is empty in spite of its `lost+found`.
     names.retain(|name| name != ".hod" && name != "lost+found");
     names.sort();
-    Ok(if names.iter().any(|name| name == "v3") {
+    // A build cache of either layout; Spack's `migrate` puts the newer beside the older.
+    let is_there = |wanted: &str| names.iter().any(|name| name == wanted);
+    Ok(if is_there("v3") || (is_there("build_cache") && is_v2(&root.join("build_cache"))) {
         State::Spack
     } else if names.iter().any(|name| name == "oci-layout") {
         State::Other(Found::OciLayout)
-    } else if names.iter().any(|name| name == "build_cache") {
-        State::Other(Found::SpackV2)
     } else if let Some(first) = names.first() {
         State::Other(Found::Files { count: names.len(), first: PathBuf::from(first) })
     } else {
         State::Other(Found::Empty)
+    })
+}
+
+/// Whether a directory of this name has something of Spack's in it. It is a likely name for a
+/// mirror as well, and then the directory around it is none.
+fn is_v2(directory: &Path) -> bool {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| {
+        let name = name.to_string_lossy();
+        name == "index.json" || name == "_pgp" || V2Name::is_spec_file(&name)
     })
 }
 

@@ -7,9 +7,11 @@ use std::sync::Barrier;
 use std::thread;
 
 use fs_err as fs;
-use hod_mirror::DirectoryMirror;
+use hod_mirror::{DirectoryMirror, Finding, IndexMode, Problem};
 
-use crate::support::{check, names, publish, tags};
+use crate::support::{
+    Package, check, indexed, names, package, publish, publish_package, tags, update,
+};
 
 const ROOT: &str = "HOD_TEST_MIRROR";
 const NUMBER: &str = "HOD_TEST_NUMBER";
@@ -23,6 +25,32 @@ fn push_some(root: &Path, writer: usize) {
         publish(&mirror, &format!("image-{writer}-{image}"));
         publish(&mirror, "shared");
     }
+}
+
+/// The same in the Spack half, each push followed by an update of the index.
+fn push_some_packages(root: &Path, writer: usize) {
+    let mirror = DirectoryMirror::ensure(root).expect("anybody may create the mirror");
+    for package in 0..IMAGES {
+        publish_package(&mirror, &own_package(writer, package));
+        publish_package(&mirror, &package_of_all());
+        update(&mirror, IndexMode::Incremental);
+    }
+}
+
+fn own_package(writer: usize, number: usize) -> Package {
+    package(&format!("own-{writer}-{number}"), &["common", "shared"])
+}
+
+fn package_of_all() -> Package {
+    package("shared", &["common"])
+}
+
+fn expected_packages() -> Vec<String> {
+    let own = |writer| (0..IMAGES).map(move |number| own_package(writer, number));
+    let mut labels: Vec<_> = (0..WRITERS).flat_map(own).map(|it| it.name.label()).collect();
+    labels.push(package_of_all().name.label());
+    labels.sort();
+    labels
 }
 
 fn expected_tags() -> Vec<String> {
@@ -60,11 +88,40 @@ fn eight_threads_lose_nothing() {
     assert_eq!(index(&root), index(&again));
 }
 
-/// Not a test by itself: one of the processes of the next one.
+#[test]
+fn eight_threads_lose_no_package_from_the_index() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("mirror");
+    let start = Barrier::new(WRITERS);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (root, start) = (&root, &start);
+            scope.spawn(move || {
+                start.wait();
+                push_some_packages(root, writer);
+            });
+        }
+    });
+    let mirror = DirectoryMirror::open(&root).unwrap();
+    assert_eq!(indexed(&mirror), expected_packages());
+
+    // The same pushes one after the other, in another order, give the same index; and so does
+    // reading everything again.
+    let again = DirectoryMirror::ensure(place.path().join("again")).unwrap();
+    for writer in (0..WRITERS).rev() {
+        push_some_packages(again.path(), writer);
+    }
+    let manifest = |mirror: &DirectoryMirror| mirror.read_spack_index().unwrap().unwrap().manifest;
+    assert_eq!(manifest(&mirror), manifest(&again));
+    assert!(!update(&again, IndexMode::Rebuild).is_changed);
+}
+
+/// Not a test by itself: one of the processes of the next ones.
 #[test]
 fn pushing_process() {
     if let (Some(root), Ok(number)) = (env::var_os(ROOT), env::var(NUMBER)) {
         push_some(Path::new(&root), number.parse().unwrap());
+        push_some_packages(Path::new(&root), number.parse().unwrap());
     }
 }
 
@@ -98,6 +155,12 @@ fn eight_processes_lose_nothing_and_readers_never_see_a_hole() {
 
     let mirror = DirectoryMirror::open(&root).unwrap();
     assert_eq!(tags(&mirror), expected_tags());
-    assert!(check(&mirror).findings.is_empty());
+    assert_eq!(indexed(&mirror), expected_packages());
+    let names_of_packages = mirror.spack_names().unwrap();
+    assert_eq!(names_of_packages.names.len(), expected_packages().len());
+    let report = check(&mirror);
+    let is_older_index = |it: &Finding| matches!(it.problem, Problem::OlderIndex { .. });
+    assert!(report.findings.iter().all(is_older_index), "{:?}", report.findings);
+    assert_eq!((report.unindexed.len(), report.withdrawn.len()), (0, 0));
     assert_eq!(names(&root.join(".hod/tmp")), [""; 0]);
 }

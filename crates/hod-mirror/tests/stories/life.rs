@@ -214,7 +214,7 @@ fn a_blob_of_another_store_is_linked_not_copied() {
 #[case::empty(&[], Found::Empty)]
 #[case::a_home(&[".bashrc", "work"], Found::Files { count: 2, first: ".bashrc".into() })]
 #[case::a_bare_layout(&["oci-layout", "index.json"], Found::OciLayout)]
-#[case::an_old_build_cache(&["build_cache"], Found::SpackV2)]
+#[case::around_a_mirror(&["build_cache"], Found::Files { count: 1, first: "build_cache".into() })]
 fn a_directory_that_is_no_mirror_says_what_it_is(#[case] files: &[&str], #[case] expected: Found) {
     let place = tempfile::tempdir().unwrap();
     for file in files {

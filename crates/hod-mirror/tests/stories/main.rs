@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on ends")]
 
 mod check;
+mod check_spack;
 mod concurrency;
 mod foreign;
 mod life;
+mod spack;
+mod spack_index;
 mod support;

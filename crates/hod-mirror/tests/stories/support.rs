@@ -1,11 +1,16 @@
 //! Images of one small layer, for stories about mirrors.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hod_archive::{Cancel, Codec, DiffId, Digest};
 use hod_mirror::oci::{Descriptor, Document, ImageConfig, Manifest, PackageFacts, Tag};
-use hod_mirror::{CheckReport, DirectoryMirror, Patience, Publication};
+use hod_mirror::spack::{BlobKind, BlobRecord, EntryName};
+use hod_mirror::{
+    CheckReport, DirectoryMirror, IndexMode, IndexOptions, IndexReport, Patience, Publication,
+    SpackPublication,
+};
+use hod_spec::DagHash;
 
 /// An image whose blobs are in a mirror.
 pub(crate) struct Image {
@@ -53,6 +58,81 @@ pub(crate) fn publish(mirror: &DirectoryMirror, text: &str) -> Image {
     image
 }
 
+/// A package of Spack, with `dependencies`, of all of which nothing is real but the form.
+pub(crate) struct Package {
+    pub(crate) name: EntryName,
+    /// The value of `spec` in its spec file.
+    pub(crate) spec: String,
+}
+
+pub(crate) fn package(name: &str, dependencies: &[&str]) -> Package {
+    let hash = |name: &str| {
+        let digest = Digest::of(name.as_bytes());
+        DagHash::from_bytes(digest.as_bytes()[..20].try_into().unwrap())
+    };
+    let node = |name: &str, edges: &str| {
+        let arch = r#"{"platform":"linux","platform_os":"debian12","target":"x86_64"}"#;
+        let hash = hash(name);
+        format!(
+            r#"{{"name":"{name}","version":"1.0","arch":{arch},"namespace":"test","parameters":{{}}{edges},"annotations":{{"original_specfile_version":5}},"hash":"{hash}"}}"#
+        )
+    };
+    let edges: Vec<String> = dependencies
+        .iter()
+        .map(|name| {
+            let parameters = r#"{"deptypes":["build","link"],"virtuals":[]}"#;
+            format!(r#"{{"name":"{name}","hash":"{}","parameters":{parameters}}}"#, hash(name))
+        })
+        .collect();
+    let mut edges = edges.join(",");
+    if !edges.is_empty() {
+        edges = format!(r#","dependencies":[{edges}]"#);
+    }
+    let nodes: Vec<String> = std::iter::once(node(name, &edges))
+        .chain(dependencies.iter().map(|name| node(name, "")))
+        .collect();
+    Package {
+        name: EntryName::new(name, "1.0", hash(name)).unwrap(),
+        spec: format!(r#"{{"_meta":{{"version":5}},"nodes":[{}]}}"#, nodes.join(",")),
+    }
+}
+
+/// A gzip stream of nothing but zeros: an empty archive.
+pub(crate) const EMPTY_LAYER: &[u8] = &[
+    31, 139, 8, 0, 0, 0, 0, 0, 0, 255, 99, 96, 24, 5, 163, 96, 20, 140, 84, 0, 0, 46, 175, 181,
+    239, 0, 4, 0, 0,
+];
+
+/// Publishes a package in the Spack half, without updating the index.
+pub(crate) fn publish_package(mirror: &DirectoryMirror, package: &Package) {
+    let (digest, size) = mirror.put_blob(EMPTY_LAYER).unwrap();
+    mirror.share_with_spack(&digest, size).unwrap();
+    let spec = mirror.put_spec_blob(&package.spec).unwrap();
+    let layer = BlobRecord::new(BlobKind::Layer, digest, size);
+    let publication = SpackPublication { name: package.name.clone(), layer, spec };
+    mirror.publish_spack(&[publication]).unwrap();
+}
+
+pub(crate) fn update(mirror: &DirectoryMirror, mode: IndexMode) -> IndexReport {
+    mirror
+        .update_spack_index(&IndexOptions {
+            mode,
+            jobs: 2.try_into().unwrap(),
+            patience: &Patience::default(),
+            on_progress: &|_, _| {},
+        })
+        .unwrap()
+}
+
+/// Labels of what the index says is there.
+pub(crate) fn indexed(mirror: &DirectoryMirror) -> Vec<String> {
+    let index = mirror.read_spack_index().unwrap().unwrap();
+    let records = index.database.records().filter(|record| record.in_buildcache);
+    let mut labels: Vec<String> = records.map(|record| record.spec.label()).collect();
+    labels.sort();
+    labels
+}
+
 pub(crate) fn check(mirror: &DirectoryMirror) -> CheckReport {
     mirror.check(2.try_into().unwrap(), &Cancel::default(), &|_| {}).unwrap()
 }
@@ -68,4 +148,21 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|it| name(it).into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// A build cache that Spack made.
+pub(crate) fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack").join(name)
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs_err::create_dir_all(to).unwrap();
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs_err::copy(from, to).unwrap();
+        }
+    }
 }

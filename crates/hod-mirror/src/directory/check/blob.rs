@@ -1,77 +1,167 @@
 //! Every blob is read to its end.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Write};
+use std::path::PathBuf;
 
 use fs_err::File;
-use hod_archive::{Codec, DiffId, Digest, DigestWriter, LayerDigests, layer_digests};
+use hod_archive::{
+    Codec, DiffId, Digest, DigestWriter, LayerDigests, TarReader, decoder, layer_digests,
+};
 
-use super::graph::{Expected, Graph};
-use super::{Problem, Run, parallel};
+use super::report::with_sources;
+use super::{Problem, Run};
+use crate::directory::parallel;
 use crate::error::Error;
 
+/// An extension header (a long name) of a layer may claim this much.
+const MOST_EXTENSION: u64 = 1 << 20;
+/// How Spack's databases begin.
+const INDEX_START: &[u8] = br#"{"database":"#;
+
 /// What a blob turned out to be.
+#[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) digest: Digest,
     pub(super) size: u64,
     /// The tar stream of a layer, as this codec decodes it.
     pub(super) stream: Option<(Codec, DiffId, u64)>,
+    /// It was read as a compressed archive, member by member.
+    pub(super) is_archive: bool,
+    /// It begins as Spack's databases do.
+    pub(super) is_index: bool,
     /// What is wrong with it although its digest is right.
     pub(super) problem: Option<Problem>,
+}
+
+impl Facts {
+    pub(super) fn new(digest: Digest, size: u64) -> Self {
+        Self { digest, size, stream: None, is_archive: false, is_index: false, problem: None }
+    }
+
+    /// Whether it is known to be a gzip stream, or known not to be.
+    pub(super) fn is_gzip_decided(&self) -> bool {
+        self.is_archive || matches!(self.stream, Some((Codec::Gzip, ..)))
+    }
+}
+
+/// A blob to be read.
+pub(super) struct Task {
+    pub(super) digest: Digest,
+    pub(super) path: PathBuf,
+    /// Bytes there, if it is there.
+    pub(super) size: Option<u64>,
+    pub(super) reading: Reading,
+}
+
+/// How a blob is read. It is hashed in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Plain,
+    /// Down to the stream inside, which is hashed as well.
+    Stream(Codec),
+    /// Down to the members of the archive inside, for which nobody tells a digest of the stream.
+    Archive,
 }
 
 /// A blob and what it turned out to be, or why that cannot be said.
 pub(super) struct Examined {
     pub(super) digest: Digest,
+    pub(super) path: PathBuf,
     pub(super) outcome: Result<Facts, Problem>,
 }
 
-/// Reads all blobs that are there or should be, the largest first so that no thread is left with
-/// a large one at the end. Documents were read before.
-pub(super) fn examine(
-    run: &Run<'_>,
-    present: &BTreeMap<Digest, u64>,
-    expected: &BTreeMap<Digest, Expected>,
-    graph: Graph,
-) -> Result<Vec<Examined>, Error> {
-    let all: BTreeSet<Digest> = present.keys().chain(expected.keys()).copied().collect();
-    let mut rest: Vec<Digest> =
-        all.into_iter().filter(|digest| !graph.read.contains_key(digest)).collect();
-    rest.sort_by_key(|digest| std::cmp::Reverse(present.get(digest)));
-    let examined = parallel::map(&rest, run.jobs, run.cancel, |digest| {
-        let layers = expected.get(digest).map(|expected| expected.layers.as_slice());
-        let codec = layers.and_then(|layers| layers.first()).map(|claim| claim.codec);
-        Examined { digest: *digest, outcome: examine_one(run, digest, codec) }
-    })?;
-    let documents = graph.read.into_iter().map(|(digest, outcome)| Examined { digest, outcome });
-    Ok(documents.chain(examined).collect())
+/// Reads all blobs, the largest first so that no thread is left with a large one at the end.
+pub(super) fn examine(run: &Run<'_>, mut tasks: Vec<Task>) -> Result<Vec<Examined>, Error> {
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.size));
+    let outcomes = parallel::map(&tasks, run.jobs, run.cancel, |task| examine_one(run, task))?;
+    let examined = tasks.into_iter().zip(outcomes);
+    Ok(examined
+        .map(|(Task { digest, path, .. }, outcome)| Examined { digest, path, outcome })
+        .collect())
 }
 
-fn examine_one(run: &Run<'_>, digest: &Digest, codec: Option<Codec>) -> Result<Facts, Problem> {
-    let open = || run.mirror.open_blob(digest).map_err(|error| Problem::from_error(&error));
+fn examine_one(run: &Run<'_>, task: &Task) -> Result<Facts, Problem> {
     let unreadable = |error: io::Error| Problem::Unreadable { reason: error.to_string() };
+    let open = || match File::open(&task.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Problem::Missing { role: super::Role::Other })
+        }
+        opened => opened.map_err(unreadable),
+    };
     let (mut undecodable, mut counted) = (None, 0);
-    if let Some(codec) = codec {
-        let mut source = Observed::new(open()?, run);
-        match layer_digests(codec, &mut source) {
-            Ok(LayerDigests { digest, size, diff_id, uncompressed_size }) => {
-                run.advance(1, 0);
-                let stream = Some((codec, diff_id, uncompressed_size));
-                return Ok(Facts { digest, size, stream, problem: None });
-            }
-            Err(error) if source.has_failed => return Err(unreadable(error)),
-            Err(error) => {
-                undecodable = Some(Problem::Undecodable { reason: error.to_string() });
-                counted = source.read;
+    match task.reading {
+        Reading::Plain => {}
+        Reading::Archive => return examine_archive(Observed::new(open()?, run)),
+        Reading::Stream(codec) => {
+            let mut source = Observed::new(open()?, run);
+            match layer_digests(codec, &mut source) {
+                Ok(LayerDigests { digest, size, diff_id, uncompressed_size }) => {
+                    run.advance(1, 0);
+                    let stream = Some((codec, diff_id, uncompressed_size));
+                    return Ok(Facts { stream, ..Facts::new(digest, size) });
+                }
+                Err(error) if source.has_failed => return Err(unreadable(error)),
+                Err(error) => {
+                    undecodable = Some(Problem::Undecodable { reason: error.to_string() });
+                    counted = source.read;
+                }
             }
         }
     }
-    let mut hashed = DigestWriter::new(io::sink());
-    let mut source = Observed { counted, ..Observed::new(open()?, run) };
-    io::copy(&mut source, &mut hashed).map_err(unreadable)?;
-    run.advance(1, 0);
-    let (_, digest, size) = hashed.complete();
-    Ok(Facts { digest, size, stream: None, problem: undecodable })
+    let mut source = Hashed::new(Observed { counted, ..Observed::new(open()?, run) });
+    io::copy(&mut source, &mut io::sink()).map_err(unreadable)?;
+    Ok(Facts { problem: undecodable, ..source.complete() })
+}
+
+fn examine_archive(source: Observed<'_>) -> Result<Facts, Problem> {
+    let mut source = Hashed::new(source);
+    let archive = decoder(Codec::Gzip, BufReader::with_capacity(1 << 18, &mut source))
+        .map_err(|error| with_sources(&error))
+        .and_then(|stream| {
+            let mut archive = TarReader::new(stream, MOST_EXTENSION);
+            while archive.next_member().map_err(|error| with_sources(&error))?.is_some() {}
+            Ok(())
+        });
+    if !source.source.has_failed {
+        // What is behind the damage counts for the digest.
+        let _ = io::copy(&mut source, &mut io::sink());
+    }
+    match archive {
+        Err(reason) if source.source.has_failed => Err(Problem::Unreadable { reason }),
+        archive => {
+            let problem = archive.err().map(|reason| Problem::Undecodable { reason });
+            Ok(Facts { is_archive: true, problem, ..source.complete() })
+        }
+    }
+}
+
+/// Hashes what is read through it.
+struct Hashed<'a> {
+    source: Observed<'a>,
+    digest: DigestWriter<io::Sink>,
+    start: Vec<u8>,
+}
+
+impl<'a> Hashed<'a> {
+    fn new(source: Observed<'a>) -> Self {
+        Self { source, digest: DigestWriter::new(io::sink()), start: Vec::new() }
+    }
+
+    fn complete(self) -> Facts {
+        self.source.run.advance(1, 0);
+        let (_, digest, size) = self.digest.complete();
+        Facts { is_index: self.start == INDEX_START, ..Facts::new(digest, size) }
+    }
+}
+
+impl Read for Hashed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buf)?;
+        let rest = INDEX_START.len() - self.start.len();
+        self.start.extend_from_slice(&buf[..read.min(rest)]);
+        self.digest.write_all(&buf[..read])?;
+        Ok(read)
+    }
 }
 
 /// Counts what is read, ends when the check is cancelled, and tells a failing disk from a stream

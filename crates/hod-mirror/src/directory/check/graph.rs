@@ -7,7 +7,8 @@ use hod_archive::{Codec, DiffId, Digest};
 
 use super::blob::Facts;
 use super::report::with_sources;
-use super::{Problem, Role, Run, Tags, parallel};
+use super::{Problem, Role, Run, Tags};
+use crate::directory::parallel;
 use crate::error::Error;
 use crate::oci::{Descriptor, Document, ImageConfig, Index, Kind, Manifest, media_type};
 
@@ -50,6 +51,8 @@ pub(super) struct Expected {
     /// Each size some descriptor names, and who relies on it.
     pub(super) sizes: BTreeMap<u64, Tags>,
     pub(super) layers: Vec<LayerClaim>,
+    /// It is a compressed archive, of which nothing more is said.
+    pub(super) is_archive: bool,
     /// What is wrong with it as a config, whatever its bytes.
     pub(super) problems: BTreeMap<Problem, Tags>,
     pub(super) may_be_absent: bool,
@@ -303,7 +306,7 @@ fn read_document<T: Kind>(
         return failed(&Error::TooLarge { digest: *digest, size, limit: T::LIMIT });
     }
 
-    let mut facts = Facts { digest: Digest::of(&bytes), size, stream: None, problem: None };
+    let mut facts = Facts::new(Digest::of(&bytes), size);
     if facts.digest != *digest {
         return DocumentRead { blob: Ok(facts), view: None, is_foreign: false };
     }

@@ -7,6 +7,8 @@ use hod_archive::{DiffId, Digest};
 
 use super::Tags;
 use super::graph::Graph;
+use super::spack::Spack;
+use super::v2::V2;
 use crate::error::Error;
 
 /// How far a check has come.
@@ -29,8 +31,17 @@ pub struct CheckProgress {
 pub struct CheckReport {
     /// Entries of the index.
     pub entries: u64,
-    /// Different manifests.
+    /// Different manifests of images.
     pub manifests: u64,
+    /// Packages of the Spack half, in either layout.
+    pub packages: u64,
+    /// Packages that are signed; whether the signatures are good was not looked at.
+    pub signed: u64,
+    /// Packages that the index of the Spack half does not have: Spack installs them, but does not
+    /// list them. No damage, since an index is brought up to date when somebody asks for it.
+    pub unindexed: Vec<String>,
+    /// Packages that only the index has.
+    pub withdrawn: Vec<String>,
     /// Blobs read, documents included.
     pub blobs: u64,
     /// Their bytes.
@@ -126,9 +137,23 @@ pub enum Problem {
         /// The tag.
         found: String,
     },
+    /// A manifest of one package leads to the spec of another.
+    WrongSpec {
+        /// The file's name.
+        expected: String,
+        /// The name of the spec.
+        found: String,
+    },
+    /// A manifest of a package under a name or in a directory where Spack does not look for it.
+    Misplaced,
     /// A blob nothing names: left by an interrupted push or a replaced tag, or its push is still
     /// running.
     Orphan {
+        /// Its bytes.
+        size: u64,
+    },
+    /// A database that was replaced by a newer one; Spack's `prune` removes it.
+    OlderIndex {
         /// Its bytes.
         size: u64,
     },
@@ -148,7 +173,7 @@ pub enum Problem {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// `index.json`.
+    /// `index.json`, or the database of the Spack half.
     Index,
     /// A manifest, or an index of manifests.
     Manifest,
@@ -156,6 +181,10 @@ pub enum Role {
     Config,
     /// A layer.
     Layer,
+    /// The spec of a package in the Spack half.
+    Spec,
+    /// A public key, or the list of them.
+    Key,
     /// Something of another tool.
     #[default]
     Other,
@@ -187,12 +216,29 @@ impl CheckReport {
         self.unchecked += graph.unchecked;
         self.are_orphans_known &= graph.is_complete;
     }
+
+    pub(super) fn count_spack(&mut self, spack: Spack, v2: &V2) {
+        self.packages = spack.packages.len() as u64 + v2.packages;
+        self.signed = spack.signed + v2.signed;
+        self.unindexed = spack.unindexed().chain(v2.unindexed.iter().cloned()).collect();
+        self.withdrawn = spack.withdrawn().chain(v2.withdrawn.iter().cloned()).collect();
+        self.are_orphans_known &= spack.is_complete;
+        for (path, problem, tags) in spack.findings {
+            self.find(path, problem, &tags);
+        }
+    }
 }
 
 impl Problem {
     /// Whether something published is not whole, rather than something that only takes up room.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Orphan { .. } | Self::StaleTemporary { .. } | Self::StrayFile { .. })
+        !matches!(
+            self,
+            Self::Orphan { .. }
+                | Self::OlderIndex { .. }
+                | Self::StaleTemporary { .. }
+                | Self::StrayFile { .. }
+        )
     }
 
     /// What was expected, for the kinds that compare.
@@ -205,6 +251,7 @@ impl Problem {
             Self::WrongDiffId { expected, .. } => Some(expected.to_string()),
             Self::WrongDiffIdCount { expected, .. } => Some(expected.to_string()),
             Self::Missing { role } => Some(role.to_string()),
+            Self::WrongSpec { expected, .. } => Some(expected.clone()),
             _ => None,
         }
     }
@@ -218,14 +265,17 @@ impl Problem {
             Self::WrongDigest { found, .. } => Some(found.to_string()),
             Self::WrongDiffId { found, .. } => Some(found.to_string()),
             Self::WrongDiffIdCount { found, .. } => Some(found.to_string()),
-            Self::BadTag { found } | Self::DuplicateTag { found } => Some(found.clone()),
+            Self::BadTag { found }
+            | Self::DuplicateTag { found }
+            | Self::WrongSpec { found, .. } => Some(found.clone()),
             Self::Undecodable { reason }
             | Self::Unparsable { reason }
             | Self::Unreadable { reason } => Some(reason.clone()),
-            Self::Orphan { size } | Self::StaleTemporary { size } | Self::StrayFile { size } => {
-                Some(size.to_string())
-            }
-            Self::Missing { .. } => None,
+            Self::Orphan { size }
+            | Self::OlderIndex { size }
+            | Self::StaleTemporary { size }
+            | Self::StrayFile { size } => Some(size.to_string()),
+            Self::Missing { .. } | Self::Misplaced => None,
         }
     }
 
@@ -241,6 +291,10 @@ impl Problem {
                 Self::WrongDigest { expected: *expected, found: *found }
             }
             Error::Read { source, .. } => Self::Unreadable { reason: source.to_string() },
+            Error::WrongSpec { expected, found, .. } => {
+                Self::WrongSpec { expected: expected.clone(), found: found.clone() }
+            }
+            Error::Unparsable { source, .. } => Self::Unparsable { reason: with_sources(source) },
             other => Self::Unparsable { reason: with_sources(other) },
         }
     }
@@ -272,6 +326,11 @@ impl fmt::Display for Problem {
             Self::Unreadable { reason } => write!(f, "cannot be read: {reason}"),
             Self::BadTag { found } => write!(f, "has the malformed tag `{found}`"),
             Self::DuplicateTag { found } => write!(f, "has the tag `{found}` twice"),
+            Self::WrongSpec { expected, found } => {
+                write!(f, "should be of the spec {expected}, found {found}")
+            }
+            Self::Misplaced => f.write_str("is where Spack does not look for it"),
+            Self::OlderIndex { size } => write!(f, "is an older index ({size} bytes)"),
             Self::Orphan { size } => write!(f, "is named by nothing ({size} bytes)"),
             Self::StaleTemporary { size } => {
                 write!(f, "was left by a process that is gone ({size} bytes)")
@@ -288,6 +347,8 @@ impl fmt::Display for Role {
             Self::Manifest => "manifest",
             Self::Config => "config",
             Self::Layer => "layer",
+            Self::Spec => "spec",
+            Self::Key => "key",
             Self::Other => "blob",
         })
     }
@@ -348,6 +409,12 @@ mod tests {
         "has the tag `a` twice", None, Some("a")
     )]
     #[case::orphan(Problem::Orphan { size: 7 }, "is named by nothing (7 bytes)", None, Some("7"))]
+    #[case::spec(
+        Problem::WrongSpec { expected: "a-1-x".to_owned(), found: "b-1-y".to_owned() },
+        "should be of the spec a-1-x, found b-1-y", Some("a-1-x"), Some("b-1-y")
+    )]
+    #[case::place(Problem::Misplaced, "is where Spack does not look for it", None, None)]
+    #[case::older(Problem::OlderIndex { size: 7 }, "is an older index (7 bytes)", None, Some("7"))]
     #[case::temporary(
         Problem::StaleTemporary { size: 7 },
         "was left by a process that is gone (7 bytes)", None, Some("7")
