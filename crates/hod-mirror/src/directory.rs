@@ -26,8 +26,8 @@ pub use lock::{LockHolder, Patience, Waiting};
 pub use publish::Publication;
 pub use read::Entry;
 pub use spack::{
-    IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackEntries, SpackIndex, SpackNames,
-    SpackPublication, V2Names,
+    IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex, SpackNames, SpackPublication,
+    V2Names,
 };
 
 use crate::error::{Error, Written};

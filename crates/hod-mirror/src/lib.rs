@@ -53,6 +53,6 @@ pub mod spack;
 pub use directory::{
     BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, IndexMode,
     IndexOptions, IndexReport, Linked, LockHolder, Patience, Problem, Publication, Role,
-    SkippedEntry, SpackEntries, SpackIndex, SpackNames, SpackPublication, Stored, V2Names, Waiting,
+    SkippedEntry, SpackIndex, SpackNames, SpackPublication, Stored, V2Names, Waiting,
 };
 pub use error::{Error, Found, ParseError, Written};

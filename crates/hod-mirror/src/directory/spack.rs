@@ -7,11 +7,12 @@ mod index;
 mod publish;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use hod_archive::Digest;
 
 pub(super) use entry::{SPEC_LIMIT, children, parse_spec, read_file};
-pub use entry::{SpackEntries, SpackNames, V2Names};
+pub use entry::{SpackNames, V2Names};
 pub use index::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex};
 pub use publish::SpackPublication;
 
@@ -31,6 +32,12 @@ impl DirectoryMirror {
     /// Where the manifest of an entry is, or would be.
     pub fn spack_manifest_path(&self, name: &EntryName) -> PathBuf {
         self.spack_manifest_directory().join(name.manifest_path())
+    }
+
+    /// When the index was last written; `None` if there is none.
+    pub fn spack_index_time(&self) -> Option<SystemTime> {
+        let path = self.path().join("v3/manifests/index/index.manifest.json");
+        fs_err::metadata(path).ok()?.modified().ok()
     }
 
     fn spack_blob_directory(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
-use hod_archive::{Cancel, Codec, Digest, decoder};
+use hod_archive::{Codec, Digest, decoder};
 use hod_mirror::spack::{
     BlobKind, BlobRecord, EntryName, Signature, SpackContent, SpackEntry, SpackLayout,
 };
@@ -14,44 +14,15 @@ use rstest::rstest;
 
 use crate::support::{EMPTY_LAYER, check, copy, golden, names, package, publish, publish_package};
 
+/// The entries of both layouts, by name.
 fn entries(mirror: &DirectoryMirror) -> Vec<SpackEntry> {
-    let all = mirror.spack_entries(2.try_into().unwrap(), &Cancel::default()).unwrap();
-    assert!(all.unknown.is_empty() && all.unreadable.is_empty());
-    all.entries
-}
-
-#[test]
-fn both_layouts_are_listed_as_one() {
-    let place = tempfile::tempdir().unwrap();
-    copy(&golden("v2-signed"), place.path());
-    copy(&golden("v3-unsigned"), place.path());
-    let mirror = DirectoryMirror::open(place.path()).unwrap();
-    assert_eq!(entries(&mirror).len(), 11);
-    let all = mirror.spack_names().unwrap().names;
-    fs::write(mirror.spack_manifest_path(&all[0]), "garbage").unwrap();
-    let stray = place.path().join("build_cache/stray.spec.json");
-    fs::write(&stray, "garbage").unwrap();
-
-    // The same package in both.
-    let migrated = entries_of("v2-signed").swap_remove(0);
-    publish_package(&mirror, &package("zzz", &[]));
-    let zzz = mirror.read_spack_entry(&package("zzz", &[]).name).unwrap().unwrap();
-    let path = mirror.spack_manifest_path(&migrated.name);
-    fs::copy(zzz.path, path).unwrap();
-
-    let listed = mirror.spack_entries(2.try_into().unwrap(), &Cancel::default()).unwrap();
-    assert_eq!(listed.unknown, [stray]);
-    assert_eq!(listed.unreadable[0].0, mirror.spack_manifest_path(&all[0]));
-    let names: Vec<_> = listed.entries.iter().map(|it| (&it.name, it.layout)).collect();
-    assert_eq!(names.len(), 12);
-    let first = names.iter().position(|(name, _)| **name == migrated.name).unwrap();
-    assert_eq!(names[first].1, SpackLayout::V3);
-    assert_eq!(names[first + 1], (&migrated.name, SpackLayout::V2));
-    assert!(names.is_sorted_by_key(|(name, _)| *name));
-}
-
-fn entries_of(cache: &str) -> Vec<SpackEntry> {
-    entries(&DirectoryMirror::open(golden(cache)).unwrap())
+    let (v3, v2) = (mirror.spack_names().unwrap(), mirror.spack_v2_names().unwrap());
+    assert!(v3.unknown.is_empty() && v2.unknown.is_empty());
+    let v3 = v3.names.iter().map(|name| mirror.read_spack_entry(name));
+    let v2 = v2.names.iter().map(|name| mirror.read_spack_v2_entry(name));
+    let mut all: Vec<_> = v3.chain(v2).map(|entry| entry.unwrap().unwrap()).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 #[test]

@@ -1,18 +1,15 @@
 //! Which packages there are, and what their manifests say.
 
-use std::cmp::Reverse;
 use std::io::{self, BufReader, Read};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use fs_err::{self as fs, File};
-use hod_archive::{Cancel, Codec, Digest, decoder};
+use hod_archive::{Codec, Digest, decoder};
 use hod_spec::{Database, SpecFile};
 
 use super::INDEX_LIMIT;
 
 use crate::DirectoryMirror;
-use crate::directory::parallel;
 use crate::error::{Error, ParseError};
 use crate::spack::{
     BlobRecord, EntryName, Manifest, Signature, SpackContent, SpackEntry, SpackLayer, SpackLayout,
@@ -42,60 +39,7 @@ pub struct V2Names {
     pub unknown: Vec<PathBuf>,
 }
 
-/// The entries of both layouts, read.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct SpackEntries {
-    /// Sorted by name. A package that was migrated is there twice, the one of layout 3 first; that
-    /// is the one Spack installs.
-    pub entries: Vec<SpackEntry>,
-    /// Manifests and spec files that cannot be read, and why, sorted.
-    pub unreadable: Vec<(PathBuf, Error)>,
-    /// Manifests and spec files whose names cannot be parsed, sorted.
-    pub unknown: Vec<PathBuf>,
-}
-
 impl DirectoryMirror {
-    /// Reads the entries of both layouts, on `jobs` threads. Of a package of layout 3, this is its
-    /// manifest alone; its spec is in the index, or read by [`read_spec`](Self::read_spec).
-    pub fn spack_entries(
-        &self,
-        jobs: NonZeroUsize,
-        cancel: &Cancel,
-    ) -> Result<SpackEntries, Error> {
-        enum Name {
-            V3(EntryName),
-            V2(V2Name),
-        }
-        let (v3, v2) = (self.spack_names()?, self.spack_v2_names()?);
-        let names = v3.names.into_iter().map(Name::V3).chain(v2.names.into_iter().map(Name::V2));
-        let names: Vec<Name> = names.collect();
-        let read = parallel::map(&names, jobs, cancel, |name| match name {
-            Name::V3(name) => self.read_spack_entry(name),
-            Name::V2(name) => self.read_spack_v2_entry(name),
-        })?;
-        let mut all = SpackEntries::default();
-        for (name, entry) in names.into_iter().zip(read) {
-            match (entry, name) {
-                (Ok(entry), _) => all.entries.extend(entry),
-                (Err(error), Name::V3(name)) => {
-                    all.unreadable.push((self.spack_manifest_path(&name), error));
-                }
-                (Err(error), Name::V2(name)) => {
-                    let path = self.v2_directory().join(name.file_name());
-                    all.unreadable.push((path, error));
-                }
-            }
-        }
-        let order = |entry: &SpackEntry| (entry.name.clone(), Reverse(entry.layout));
-        all.entries.sort_by_cached_key(order);
-        all.unreadable.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all.unknown = v3.unknown;
-        all.unknown.extend(v2.unknown);
-        all.unknown.sort();
-        Ok(all)
-    }
-
     /// Lists the entries of layout 3. Reads no manifest.
     pub fn spack_names(&self) -> Result<SpackNames, Error> {
         let mut all = SpackNames::default();
