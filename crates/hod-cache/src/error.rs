@@ -48,33 +48,30 @@ pub enum Error {
         /// Why; shared by all packages that were to be published together.
         source: std::sync::Arc<hod_mirror::Error>,
     },
-    /// The local store of packed blobs could not be used.
-    #[error("could not use the local store `{}`", path.display())]
-    Store {
-        /// Its directory.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Nothing in the mirror matches.
-    #[error("no package matches `{query}` among {packages} in `{}`", mirror.display())]
+    /// Text that is no query.
+    #[error(transparent)]
+    Query(Box<hod_spec::QueryError>),
+    /// Nothing matches.
+    #[error("no package matches `{query}` among {packages} in `{place}`")]
     NotFound {
         /// What was asked for.
         query: String,
-        /// Packages in the mirror.
+        /// Packages in it.
         packages: usize,
-        /// The mirror.
-        mirror: PathBuf,
-        /// A name in the mirror that looks like it.
+        /// Where was looked.
+        place: crate::Place,
+        /// A name there that looks like it.
         similar: Option<String>,
+        /// What could not be read, and may be it; one sentence each.
+        unreadable: Vec<String>,
     },
     /// Several packages match.
-    #[error("`{query}` matches {} packages in `{}`", matches.len(), mirror.display())]
+    #[error("`{query}` matches {} packages in `{place}`", matches.len())]
     Ambiguous {
         /// What was asked for.
         query: String,
-        /// The mirror.
-        mirror: PathBuf,
+        /// Where was looked.
+        place: crate::Place,
         /// What matches, as `name@version/hash`.
         matches: Vec<String>,
     },
@@ -116,6 +113,31 @@ pub enum Error {
         /// Why.
         source: Box<hod_archive::UnpackError>,
     },
+    /// What the store says of a spec is missing or wrong.
+    #[error("could not use what the store has of `{package}`")]
+    Installed {
+        /// The spec.
+        package: String,
+        /// Why.
+        source: Box<hod_store::Error>,
+    },
+    /// A build cache cannot hold a spec of this name.
+    #[error("cannot name `{package}` in a build cache")]
+    Name {
+        /// The spec.
+        package: String,
+        /// Why.
+        source: hod_mirror::spack::EntryNameError,
+    },
+    /// Spack cannot read such a blob.
+    #[error("specs cannot be pushed with {codec}, which Spack does not read")]
+    Codec {
+        /// What was asked for.
+        codec: hod_archive::Codec,
+    },
+    /// Another package failed before this one's turn, and nothing new was to be begun then.
+    #[error("not tried after the first failure")]
+    NotTried,
     /// The caller's `Cancel` was set.
     #[error("interrupted")]
     Cancelled,

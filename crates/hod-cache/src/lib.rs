@@ -1,4 +1,4 @@
-//! The verbs of Hod as a library: push, list, show, check, unpack.
+//! The verbs of Hod as a library: push, index, list, show, check, unpack.
 //!
 //! Everything below this crate knows one thing: how to pack a tree, what a file is, how a mirror
 //! lies on disk. Here they meet. Nothing here prints: what happens is told to a [`Reporter`] as
@@ -13,7 +13,7 @@
 //! let store = LocalStore::open("./store".as_ref(), LocalStore::DEFAULT_LIMIT)?;
 //! let prefixes = [hod_cache::Package::at("/opt/zlib-1.3.1")?];
 //! let quiet = |_: Event<'_>| {};
-//! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &quiet);
+//! let summary = push(&mirror, &prefixes, &store, &PushOptions::default(), &quiet)?;
 //! for outcome in &summary.outcomes {
 //!     println!("{} {:?}", outcome.package.name(), outcome.result);
 //! }
@@ -21,18 +21,27 @@
 //! # }
 //! ```
 
+mod environment;
 mod error;
 mod find;
+mod index;
 mod package;
 mod push;
 mod report;
+mod selection;
 mod store;
 mod unpack;
 
 pub use error::Error;
-pub use find::{Found, Query, find, packages};
-pub use package::{Package, PackageError};
-pub use push::{Contents, Outcome, Planned, PushOptions, PushSummary, Pushed, plan, push};
+pub use find::{
+    Found, FoundImage, Listing, Place, Wanted, find, find_installed, installed, packages,
+};
+pub use index::{IndexMode, IndexReport, index};
+pub use package::{Installed, Package, PackageError};
+pub use push::{
+    Contents, Image, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,
+};
 pub use report::{Event, Reporter};
+pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};
 pub use store::LocalStore;
 pub use unpack::{UnpackRequest, Unpacked, unpack};

@@ -1,14 +1,52 @@
 //! A prefix on this machine and the name it is to have in a mirror.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use hod_spec::{DagHash, Spec};
+use hod_store::Store;
 
 /// A package to push: an install prefix with a name and a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
     prefix: PathBuf,
+    location: PathBuf,
     name: String,
     version: String,
+    installed: Option<Installed>,
 }
+
+/// A spec in a store, which knows its dependencies.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    store: Arc<Store>,
+    hash: DagHash,
+}
+
+impl Installed {
+    /// The store it is in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its hash.
+    pub fn hash(&self) -> DagHash {
+        self.hash
+    }
+
+    /// The spec itself.
+    pub fn spec(&self) -> &Spec {
+        &self.store.record(&self.hash).expect("it was made of a record of this store").spec
+    }
+}
+
+impl PartialEq for Installed {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && Arc::ptr_eq(&self.store, &other.store)
+    }
+}
+
+impl Eq for Installed {}
 
 /// Why a path is no package.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +132,21 @@ impl Package {
         let directory = text.rsplit('/').next().unwrap_or(text);
         let (name, version) = split(directory);
         let (name, version) = (presentable(name), presentable(version));
-        Ok(Self { prefix, name, version })
+        Ok(Self { location: prefix.clone(), prefix, name, version, installed: None })
+    }
+
+    /// A spec of a store. Nothing of its prefix is looked at; `None` if the store knows no prefix
+    /// of it.
+    pub fn installed(store: &Arc<Store>, hash: DagHash) -> Option<Self> {
+        let spec = &store.record(&hash)?.spec;
+        let prefix = store.prefix(&hash)?;
+        Some(Self {
+            prefix: prefix.recorded,
+            location: prefix.location,
+            name: spec.name.to_string(),
+            version: spec.version.to_string(),
+            installed: Some(Installed { store: Arc::clone(store), hash }),
+        })
     }
 
     /// Another name.
@@ -107,9 +159,20 @@ impl Package {
         Ok(Self { version: checked("version", version)?, ..self })
     }
 
-    /// Absolute, without `.`, `..` or a link at its end.
+    /// Where the package belongs: the path its files know. Absolute, without `.`, `..` or a link
+    /// at its end.
     pub fn prefix(&self) -> &Path {
         &self.prefix
+    }
+
+    /// Where it lies on this machine; the same, unless its store was moved.
+    pub fn location(&self) -> &Path {
+        &self.location
+    }
+
+    /// Set if it is a spec of a store.
+    pub fn as_installed(&self) -> Option<&Installed> {
+        self.installed.as_ref()
     }
 
     /// The name.
@@ -122,9 +185,12 @@ impl Package {
         &self.version
     }
 
-    /// `name@version`.
+    /// `name@version`, and the hash where it is known beforehand.
     pub fn label(&self) -> String {
-        format!("{}@{}", self.name, self.version)
+        match &self.installed {
+            Some(installed) => self.label_with(&installed.hash.to_string()),
+            None => format!("{}@{}", self.name, self.version),
+        }
     }
 
     /// `name@version/1234567`, as everywhere in Hod.
@@ -212,6 +278,22 @@ pub(crate) fn tag(name: &str, version: &str, hash: &str) -> String {
     }
     tag.truncate(128 - ending.len());
     tag + &ending
+}
+
+/// The tag of a spec, by which Spack knows it in a registry: `<name>-<version>-<hash>.spack`, with
+/// `_` for what a tag may not have; of a longer one, the first 64 and the last 64 characters
+/// (`spack-format` 5.2).
+pub(crate) fn spack_tag(spec: &Spec) -> String {
+    spack_tag_of(&spec.name, &spec.version, &spec.hash)
+}
+
+pub(crate) fn spack_tag_of(name: &str, version: &str, hash: &DagHash) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '_' }
+    };
+    let whole = format!("{name}-{version}-{hash}.spack");
+    let tag: String = whole.chars().map(plain).collect();
+    if tag.len() <= 128 { tag } else { format!("{}{}", &tag[..64], &tag[tag.len() - 64..]) }
 }
 
 #[cfg(test)]

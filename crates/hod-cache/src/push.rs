@@ -1,26 +1,46 @@
 //! Push: prefixes become blobs, blobs become named entries of a mirror.
 //!
+//! ```text
+//! probe ─▶ pack (lanes) ─▶ publish ─▶ index
+//! ```
+//!
 //! For each package the cheapest of four ways is taken, in this order: the mirror has it; the
-//! mirror has its blob; the local store has its blob; it is packed. The first three need the
-//! tree to look as it did when it was last packed, which its metadata alone tells.
+//! mirror has its blob; the local store has its blob; it is packed. For a spec the first two are
+//! decided by its hash alone; for a prefix, and for the third, the tree must look as it did when
+//! it was last packed, which its metadata alone tells.
 
+mod classify;
 mod describe;
-mod one;
+mod frame;
+mod image;
+mod lane;
+mod layer;
+mod plan;
+mod probe;
+mod publish;
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hod_archive::{Cancel, DiffId, Digest, Encoders, Encoding};
-use hod_mirror::{DirectoryMirror, Patience, Publication, Waiting};
+use hod_archive::{Cancel, Codec, DiffId, Digest, Encoders, Encoding};
+use hod_mirror::{DirectoryMirror, IndexReport};
+use hod_store::Redistribution;
 
+use crate::index::{IndexMode, index};
+use crate::selection::{LeftOut, Reason};
 use crate::{Error, Event, LocalStore, Package, Reporter};
 pub use describe::Contents;
-use one::{Lane, Prepared};
+use lane::{Lane, Prepared};
+use layer::Workshop;
+pub use plan::{Planned, plan};
+use probe::{Probe, Tags};
+use publish::Publisher;
 
 /// How to push.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct PushOptions {
     /// Codec, level and member layout of the blobs.
     pub encoding: Encoding,
@@ -30,8 +50,19 @@ pub struct PushOptions {
     pub jobs: NonZeroUsize,
     /// Most threads that wait for the file system.
     pub io_jobs: NonZeroUsize,
-    /// Pack even what is known to be there.
+    /// Push even what is known to be there. A prefix is packed again in any case, a spec if its
+    /// tree has changed since it was last packed.
     pub force: bool,
+    /// Where Spack is, for build information; what no reader of today looks at.
+    pub spack_prefix: Option<String>,
+    /// Images hold the packages of this push alone, and not all they need at run time.
+    pub partial_images: bool,
+    /// Push specs too whose recipes forbid to redistribute binaries.
+    pub private: bool,
+    /// After the first failure, begin nothing new.
+    pub fail_fast: bool,
+    /// Bring the index of the Spack build cache up to date at the end.
+    pub update_index: bool,
     /// Stops the push; what is published by then stays.
     pub cancel: Cancel,
 }
@@ -44,6 +75,11 @@ impl Default for PushOptions {
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             io_jobs: NonZeroUsize::new(32).expect("not zero"),
             force: false,
+            spack_prefix: None,
+            partial_images: false,
+            private: false,
+            fail_fast: false,
+            update_index: false,
             cancel: Cancel::default(),
         }
     }
@@ -54,26 +90,47 @@ impl Default for PushOptions {
 pub struct Pushed {
     /// 32 characters that tell this build from others.
     pub hash: String,
-    /// The tag under which it is in the mirror's OCI layout.
-    pub tag: String,
-    /// Of the image manifest.
-    pub manifest: Digest,
+    /// Its image; a spec has none yet if it was held back.
+    pub image: Option<Image>,
+    /// The dependency without which there is no image, as `name@version/1234567`.
+    pub held_back: Option<String>,
     /// Of the layer blob.
     pub digest: Digest,
-    /// Of the tar stream in it.
-    pub diff_id: DiffId,
+    /// Of the tar stream in it; not looked up for what was there already.
+    pub diff_id: Option<DiffId>,
     /// Bytes of the layer blob.
     pub size: u64,
-    /// Bytes of the tar stream.
-    pub uncompressed_size: u64,
-    /// Counted as they are in the archive.
-    pub contents: Contents,
-    /// Nothing had to be done: tag, manifest and blob were there.
+    /// Bytes of the tar stream, where it was packed here.
+    pub uncompressed_size: Option<u64>,
+    /// Counted as they are in the archive, where it was packed here.
+    pub contents: Option<Contents>,
+    /// Nothing had to be done.
     pub was_there: bool,
     /// The tree had to be read.
     pub was_packed: bool,
     /// From start to publication.
     pub took: Duration,
+}
+
+impl PushOptions {
+    /// Refuses what cannot be pushed with these options, before anything is touched.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] for specs in a codec that Spack does not read.
+    pub fn suit(&self, packages: &[Package]) -> Result<(), Error> {
+        let codec = self.encoding.codec();
+        let has_specs = packages.iter().any(|package| package.as_installed().is_some());
+        if has_specs && codec != Codec::Gzip { Err(Error::Codec { codec }) } else { Ok(()) }
+    }
+}
+
+/// An image in the mirror's OCI layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its tag.
+    pub tag: String,
+    /// Of its manifest.
+    pub manifest: Digest,
 }
 
 /// What came of one package.
@@ -92,8 +149,23 @@ pub struct Outcome {
 pub struct PushSummary {
     /// One for each package.
     pub outcomes: Vec<Outcome>,
+    /// Specs that may not be redistributed, and were not pushed.
+    pub left_out: Vec<LeftOut>,
+    /// How many of the specs that were not there came with a recipe; `None` if nobody asked.
+    pub recipes: Option<Recipes>,
+    /// What came of the index, if it was to be updated.
+    pub index: Option<Result<IndexReport, Error>>,
     /// In all.
     pub took: Duration,
+}
+
+/// Where it could be found out whether a spec may be redistributed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recipes {
+    /// Specs with their recipe beside them.
+    pub with: usize,
+    /// Specs without.
+    pub without: usize,
 }
 
 impl PushSummary {
@@ -112,117 +184,149 @@ impl PushSummary {
     }
 }
 
-/// What a push would do with one package.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Planned {
-    /// The package.
-    pub package: Package,
-    /// Its hash, if the tree looks as it did when it was last packed.
-    pub hash: Option<String>,
-    /// It is in the mirror already.
-    pub is_there: bool,
-    /// Counted by looking at metadata alone.
-    pub contents: Contents,
-}
-
-/// Says what [`push`] would do, and changes nothing. `mirror` is `None` where none exists yet.
-pub fn plan(
-    mirror: Option<&DirectoryMirror>,
-    packages: &[Package],
-    store: &LocalStore,
-    options: &PushOptions,
-) -> Result<Vec<Planned>, Error> {
-    let lane =
-        Lane { mirror, store, options, encoders: None, shares: 1, reporter: &|_: Event<'_>| {} };
-    packages.iter().map(|package| lane.plan(package)).collect()
-}
-
 /// Most packages packed at the same time: enough to hide one package's beginning and end behind
 /// another's middle, few enough that each has memory to read ahead.
 const LANES: usize = 4;
 
+/// How long what is ready waits for company.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// Pushes `packages` to `mirror`. One that fails does not stop the others: what went wrong with a
 /// package is in its [`Outcome`].
+///
+/// # Errors
+/// Only what concerns all packages: the mirror cannot be read, or specs are to be packed in a way
+/// Spack cannot read.
 pub fn push(
     mirror: &DirectoryMirror,
     packages: &[Package],
     store: &LocalStore,
     options: &PushOptions,
     reporter: &dyn Reporter,
-) -> PushSummary {
+) -> Result<PushSummary, Error> {
     let start = Instant::now();
-    let encoders = Encoders::new(options.jobs.get());
-    let lanes = packages.len().min(LANES).min(options.jobs.get()).max(1);
-    let next = AtomicUsize::new(0);
-    let (sender, ready) = mpsc::channel::<(usize, Result<Prepared, Error>)>();
-    let mut outcomes: Vec<Option<Outcome>> = packages.iter().map(|_| None).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..lanes {
-            let lane = Lane {
-                mirror: Some(mirror),
-                store,
-                options,
-                encoders: Some(&encoders),
-                shares: lanes,
-                reporter,
-            };
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(package) = packages.get(index) else { return };
-                    let prepared = if options.cancel.is_cancelled() {
-                        Err(Error::Cancelled)
-                    } else {
-                        lane.prepare(package)
-                    };
-                    if sender.send((index, prepared)).is_err() {
-                        return;
-                    }
-                }
-            });
+    options.suit(packages)?;
+    let tags = probe::tags(mirror)?;
+    let probes = probe::all(mirror, &tags, packages, options)?;
+    let (left_out, recipes) =
+        if options.private { (Vec::new(), None) } else { forbidden(packages, &probes) };
+    let is_left_out = |package: &Package| {
+        let hash = package.as_installed().map(crate::Installed::hash);
+        left_out.iter().any(|left| Some(left.hash) == hash)
+    };
+
+    let mut publisher = Publisher::new(mirror, &tags, packages, options, reporter);
+    let mut work = Vec::new();
+    for (index, (package, probe)) in packages.iter().zip(&probes).enumerate() {
+        if is_left_out(package) {
+            continue;
         }
-        drop(sender);
-        // Whatever is ready is published together: the index is written once for all of it.
-        while let Ok(first) = ready.recv() {
-            let batch: Vec<_> = std::iter::once(first).chain(ready.try_iter()).collect();
-            for (index, result) in publish(mirror, batch, options, reporter) {
-                let outcome = Outcome { package: packages[index].clone(), result };
-                let label = outcome.package.label();
-                reporter.report(Event::Ended { package: &label, outcome: &outcome });
-                outcomes[index] = Some(outcome);
-            }
+        if let Some(pushed) = probe.there(package, options.force) {
+            publisher.settle(index, pushed);
+        } else {
+            publisher.expect(index);
+            work.push(index);
         }
-    });
+    }
+    let there = packages.len() - left_out.len() - work.len();
+    reporter.report(Event::Probed { there, left: work.len() });
+    if !work.is_empty() {
+        let lanes = Lanes { mirror, tags: &tags, packages, probes: &probes, work: &work };
+        lanes.run(&mut publisher, store, options, reporter);
+    }
     // The store is a convenience; that it could not be tidied up is nobody's failure.
     let _ = store.shrink();
-    let outcomes = outcomes.into_iter().flatten().collect();
-    PushSummary { outcomes, took: start.elapsed() }
+    let outcomes = publisher.into_outcomes();
+    let index = (options.update_index && !options.cancel.is_cancelled())
+        .then(|| index(mirror, IndexMode::Incremental, options.jobs, &options.cancel, reporter));
+    Ok(PushSummary { outcomes, left_out, recipes, index, took: start.elapsed() })
 }
 
-/// Gives names to what is complete.
-fn publish(
-    mirror: &DirectoryMirror,
-    batch: Vec<(usize, Result<Prepared, Error>)>,
-    options: &PushOptions,
-    reporter: &dyn Reporter,
-) -> Vec<(usize, Result<Pushed, Error>)> {
-    let publications: Vec<Publication> = batch
-        .iter()
-        .filter_map(|(_, prepared)| prepared.as_ref().ok()?.publication.clone())
-        .collect();
-    let on_wait = |waiting: &Waiting| reporter.report(Event::Waiting { waiting });
-    let patience =
-        Patience { cancel: options.cancel.clone(), on_wait: &on_wait, ..Patience::default() };
-    // One failure concerns all of the batch, and each of its packages tells it.
-    let failure = mirror.publish(&publications, &patience).err().map(Arc::new);
-    let named = |prepared: Prepared| match &failure {
-        Some(source) if prepared.publication.is_some() => Err(match **source {
-            hod_mirror::Error::Cancelled => Error::Cancelled,
-            _ => Error::Publish { mirror: mirror.path().to_owned(), source: Arc::clone(source) },
-        }),
-        _ => Ok(prepared.finish()),
-    };
-    batch.into_iter().map(|(index, prepared)| (index, prepared.and_then(named))).collect()
+/// Specs that are to be packed and whose recipes forbid it; and how many had one.
+fn forbidden(packages: &[Package], probes: &[Probe]) -> (Vec<LeftOut>, Option<Recipes>) {
+    let mut recipes = Recipes::default();
+    let mut left_out = Vec::new();
+    for (package, probe) in packages.iter().zip(probes) {
+        let Some(installed) = package.as_installed().filter(|_| probe.entry.is_none()) else {
+            continue;
+        };
+        let found = crate::selection::redistribution(installed);
+        match found {
+            Redistribution::Unknown if !package.location().exists() => {}
+            Redistribution::Unknown => recipes.without += 1,
+            _ => recipes.with += 1,
+        }
+        if matches!(found, Redistribution::Forbidden | Redistribution::Conditional) {
+            left_out.push(LeftOut {
+                label: package.label(),
+                hash: installed.hash(),
+                reason: Reason::NotRedistributable,
+            });
+        }
+    }
+    (left_out, Some(recipes))
+}
+
+/// What is ready by now or will be in a moment. It is published together: a mirror's index is
+/// written, and its directories brought to disk, once for all of it.
+fn together<T>(first: T, ready: &mpsc::Receiver<T>) -> Vec<T> {
+    let mut batch = vec![first];
+    let deadline = Instant::now() + MOMENT;
+    while let Ok(next) = ready.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        batch.push(next);
+    }
+    batch
+}
+
+/// The threads that prepare packages.
+struct Lanes<'a> {
+    mirror: &'a DirectoryMirror,
+    tags: &'a Tags,
+    packages: &'a [Package],
+    probes: &'a [Probe],
+    /// Which of the packages.
+    work: &'a [usize],
+}
+
+impl Lanes<'_> {
+    fn run(
+        &self,
+        publisher: &mut Publisher<'_>,
+        store: &LocalStore,
+        options: &PushOptions,
+        reporter: &dyn Reporter,
+    ) {
+        let encoders = Encoders::new(options.jobs.get());
+        let lanes = self.work.len().min(LANES).min(options.jobs.get()).max(1);
+        let next = AtomicUsize::new(0);
+        let has_failed = AtomicBool::new(false);
+        let (sender, ready) = mpsc::channel::<(usize, Result<Prepared, Error>)>();
+        std::thread::scope(|scope| {
+            for _ in 0..lanes {
+                let workshop = Workshop { store, options, shares: lanes, reporter };
+                let (mirror, tags) = (self.mirror, self.tags);
+                let lane = Lane { mirror, tags, workshop, encoders: &encoders };
+                let (sender, next, has_failed) = (sender.clone(), &next, &has_failed);
+                scope.spawn(move || {
+                    while let Some(&index) = self.work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let prepared = if options.cancel.is_cancelled() {
+                            Err(Error::Cancelled)
+                        } else if options.fail_fast && has_failed.load(Ordering::Relaxed) {
+                            Err(Error::NotTried)
+                        } else {
+                            lane.prepare(&self.packages[index], &self.probes[index])
+                        };
+                        has_failed.fetch_or(prepared.is_err(), Ordering::Relaxed);
+                        if sender.send((index, prepared)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            while let Ok(first) = ready.recv() {
+                publisher.take(together(first, &ready));
+            }
+        });
+    }
 }

@@ -34,6 +34,20 @@ pub enum Event<'a> {
         /// What, in one sentence.
         message: String,
     },
+    /// What is in the mirror already is known.
+    Probed {
+        /// Specs that are there completely.
+        there: usize,
+        /// Packages that need work.
+        left: usize,
+    },
+    /// Entries are read for the index.
+    Indexing {
+        /// So far.
+        done: u64,
+        /// In all.
+        total: u64,
+    },
     /// Another process holds a lock.
     Waiting {
         /// Who holds it.

@@ -31,6 +31,10 @@ pub struct LocalStore {
     limit: u64,
 }
 
+/// Names one record.
+#[derive(Debug)]
+pub(crate) struct Key(String);
+
 /// One pack that was done on this machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,8 +103,9 @@ impl LocalStore {
         package: &Package,
         encoding: Encoding,
         mtime: u64,
+        context: &[u8],
     ) -> Option<Record> {
-        let path = self.record_path(package, encoding, mtime)?;
+        let path = self.record_path(&Self::key(package, encoding, mtime, context))?;
         let record: Record = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;
         (record.format == FORMAT).then_some(record)
     }
@@ -108,14 +113,12 @@ impl LocalStore {
     /// Remembers a pack that began at `began`, unless the tree was being changed at that time.
     pub(crate) fn remember(
         &self,
-        package: &Package,
-        encoding: Encoding,
-        mtime: u64,
+        key: &Key,
         record: &Record,
         newest: (i64, u64),
         began: SystemTime,
     ) -> io::Result<()> {
-        let Some(path) = self.record_path(package, encoding, mtime) else { return Ok(()) };
+        let Some(path) = self.record_path(key) else { return Ok(()) };
         if !is_settled(newest, began) {
             return Ok(());
         }
@@ -125,13 +128,26 @@ impl LocalStore {
         fs_err::rename(&temporary, &path)
     }
 
-    fn record_path(&self, package: &Package, encoding: Encoding, mtime: u64) -> Option<PathBuf> {
+    /// What a pack depends on besides the tree: where it is, the options, and what is said of the
+    /// package in it (`context`, empty where that follows from the tree).
+    pub(crate) fn key(package: &Package, encoding: Encoding, mtime: u64, context: &[u8]) -> Key {
         let mut key = Sha256::new();
         key.update(package.prefix().as_os_str().as_encoded_bytes());
         key.update(format!("\0{}\0{}\0", encoding.codec(), encoding.level()));
         key.update(format!("{}\0{mtime}", encoding.members()));
-        let key = Digest::from_bytes(key.finalize().into()).hex();
-        Some(self.directory.as_ref()?.join("packed").join(key).with_extension("json"))
+        if package.location() != package.prefix() {
+            key.update(b"\0");
+            key.update(package.location().as_os_str().as_encoded_bytes());
+        }
+        if !context.is_empty() {
+            key.update(b"\0\0");
+            key.update(context);
+        }
+        Key(Digest::from_bytes(key.finalize().into()).hex())
+    }
+
+    fn record_path(&self, key: &Key) -> Option<PathBuf> {
+        Some(self.directory.as_ref()?.join("packed").join(&key.0).with_extension("json"))
     }
 
     fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
@@ -142,13 +158,10 @@ impl LocalStore {
     /// mirror, where anything may have happened to it.
     pub(crate) fn verified_blob(&self, digest: &Digest, size: u64) -> Option<PathBuf> {
         let path = self.blob_path(digest)?;
-        let file = fs_err::File::open(&path).ok()?;
-        if file.metadata().ok()?.len() != size {
+        if fs_err::metadata(&path).ok()?.len() != size {
             return None;
         }
-        let mut hash = hod_archive::DigestWriter::new(io::sink());
-        io::copy(&mut io::BufReader::with_capacity(1 << 20, file), &mut hash).ok()?;
-        if hash.complete().1 != *digest {
+        if !is_intact(&path, digest) {
             // Useless, and in the way of a good one.
             let _ = fs_err::remove_file(&path);
             return None;
@@ -184,6 +197,14 @@ impl LocalStore {
         }
         Ok(())
     }
+}
+
+/// Whether the file has this digest; it is read to find out.
+pub(crate) fn is_intact(path: &Path, digest: &Digest) -> bool {
+    let Ok(file) = fs_err::File::open(path) else { return false };
+    let mut hash = hod_archive::DigestWriter::new(io::sink());
+    let copied = io::copy(&mut io::BufReader::with_capacity(1 << 20, file), &mut hash);
+    copied.is_ok() && hash.complete().1 == *digest
 }
 
 fn touch(path: &Path) -> io::Result<()> {

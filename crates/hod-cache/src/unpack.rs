@@ -1,8 +1,9 @@
 //! Unpack: a package's layer becomes a tree again.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use hod_archive::{Cancel, Codec, Limits, UnpackError, UnpackOptions};
+use hod_archive::{Cancel, Codec, DiffId, Digest, Limits, UnpackError, UnpackOptions};
 use hod_mirror::DirectoryMirror;
 use hod_mirror::oci::decode_path;
 
@@ -46,15 +47,7 @@ pub fn unpack(
 ) -> Result<Unpacked, Error> {
     let UnpackRequest { found, .. } = *request;
     let package = found.label();
-    let mirror_error = |source| Error::mirror(mirror, source);
-    let ([layer], [diff_id]) = (&found.manifest.layers[..], &found.config.rootfs.diff_ids[..])
-    else {
-        return Err(Error::ManyLayers { package, layers: found.manifest.layers.len() });
-    };
-    let Some(codec) = Codec::from_media_type(&layer.media_type) else {
-        return Err(Error::UnknownLayer { package, media_type: layer.media_type.clone() });
-    };
-    let original_prefix = found.config.hod.as_ref().map(|facts| decode_path(&facts.prefix));
+    let Layer { blob, codec, digest, size, diff_id, original_prefix } = layer(mirror, found)?;
     let strip_prefix = match (&original_prefix, request.rootfs) {
         (_, true) => None,
         (Some(prefix), false) => {
@@ -66,22 +59,74 @@ pub fn unpack(
     let to = std::path::absolute(request.to)
         .map_err(|source| Error::Destination { path: request.to.to_owned(), source })?;
     let progress = |bytes| {
-        reporter.report(Event::Progress { package: &package, bytes, total: Some(layer.size) });
+        reporter.report(Event::Progress { package: &package, bytes, total: size });
     };
     let options = UnpackOptions {
         strip_prefix,
         limits: request.limits,
         jobs: request.jobs,
         cancel: request.cancel.clone(),
-        expected: Some((layer.digest, layer.size)),
-        expected_diff_id: Some(*diff_id),
+        expected: size.map(|size| (digest, size)),
+        expected_diff_id: diff_id,
         progress: Some(&progress),
     };
-    let blob = mirror.open_blob(&layer.digest).map_err(mirror_error)?;
+    let blob = fs_err::File::open(&blob).map_err(|source| {
+        let path = blob.clone();
+        let source = match source.kind() {
+            io::ErrorKind::NotFound => hod_mirror::Error::MissingBlob { digest, path },
+            _ => hod_mirror::Error::Read { path, source },
+        };
+        Error::mirror(mirror, source)
+    })?;
     let contents =
         hod_archive::unpack(blob, codec, &to, &options).map_err(|source| match source {
             UnpackError::Cancelled => Error::Cancelled,
             source => Error::Unpack { package: package.clone(), source: Box::new(source) },
         })?;
     Ok(Unpacked { to, original_prefix, contents })
+}
+
+/// What of a package is to be unpacked.
+struct Layer {
+    blob: PathBuf,
+    codec: Codec,
+    digest: Digest,
+    /// `None` if the blob is not there.
+    size: Option<u64>,
+    diff_id: Option<DiffId>,
+    original_prefix: Option<PathBuf>,
+}
+
+fn layer(mirror: &DirectoryMirror, found: &Found) -> Result<Layer, Error> {
+    let package = found.label();
+    let Some(image) = &found.image else {
+        let entry = found.entry.as_ref().expect("what is found has an entry or an image");
+        return Ok(Layer {
+            blob: entry.layer.path.clone(),
+            codec: Codec::Gzip,
+            digest: entry.layer.digest,
+            size: entry.layer.size,
+            diff_id: None,
+            original_prefix: None,
+        });
+    };
+    let (manifest, config) = image.read(mirror)?;
+    // The image of a spec holds all it needs, and the spec itself last (`spack-format` 5.4).
+    let is_package = found.spec.is_some() || manifest.layers.len() == 1;
+    let (Some(own), Some(diff_id), true) =
+        (manifest.layers.last(), config.rootfs.diff_ids.last(), is_package)
+    else {
+        return Err(Error::ManyLayers { package, layers: manifest.layers.len() });
+    };
+    let Some(codec) = Codec::from_media_type(&own.media_type) else {
+        return Err(Error::UnknownLayer { package, media_type: own.media_type.clone() });
+    };
+    Ok(Layer {
+        blob: mirror.blob_path(&own.digest),
+        codec,
+        digest: own.digest,
+        size: Some(own.size),
+        diff_id: Some(*diff_id),
+        original_prefix: config.hod.as_ref().map(|facts| decode_path(&facts.prefix)),
+    })
 }

@@ -1,5 +1,6 @@
 //! What can be typed. Types only: what the words mean is decided in `commands`.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -58,15 +59,18 @@ pub(crate) enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Pack install prefixes and push them to a mirror
+    /// Pack installed specs or install prefixes and push them to a mirror
     #[command(after_help = PUSH_EXAMPLES)]
     Push(Push),
-    /// List the packages in a mirror
+    /// List the packages in a mirror or a store
     #[command(after_help = LIST_EXAMPLES)]
     List(List),
-    /// Show what a mirror knows of one package
+    /// Show what a mirror or a store knows of one package
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
+    /// Rebuild the index of a mirror, from which Spack knows what there is
+    #[command(after_help = INDEX_EXAMPLES)]
+    Index(Index),
     /// Read everything in a mirror again and compare it with its digests
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
@@ -84,27 +88,45 @@ pub(crate) enum Command {
 }
 
 const PUSH_EXAMPLES: &str = "\
+What is pushed:
+  hdf5@1.14 +mpi      the installed spec that matches, in the store (--store, HOD_STORE, or the
+                      one Spack's configuration names); /k3x7qpl names it by its hash
+  ./build, /opt/zlib  a prefix: whatever contains a `/`, or `.` or `..`
+                      (one that Spack made is pushed as its spec)
+
 Examples:
-  hod push ./cache /opt/zlib-1.3.1              into a directory, made if need be
-  hod push ./cache /opt/* -j 8                  several prefixes at once
+  hod push ./cache python --update-index        python and all it depends on
+  hod push lab 'hdf5+mpi' --only package        to the mirror `lab` of Spack's mirrors.yaml
+  hod push ./cache /opt/zlib-1.3.1              what somebody's `make install` made
   hod push ./cache ./build --name zlib --version 1.3.1
-  hod push --dry-run ./cache /opt/zlib-1.3.1    say what would be done
-  hod push --refs -q ./cache /opt/zlib-1.3.1    print the image reference for the next program
+  hod push --dry-run ./cache python             say what would be done
+  hod push --refs -q ./cache python             print the image reference for the next program
 
 Then:
-  skopeo inspect oci:cache/oci:TAG
-  podman run --rm oci:cache/oci:TAG COMMAND     with the full path of the command";
+  spack mirror add cache ./cache && spack install --cache-only --no-check-signature python
+  podman run --rm oci:cache/oci:TAG COMMAND     or skopeo inspect oci:cache/oci:TAG";
 
 const LIST_EXAMPLES: &str = "\
+Queries: name, name@1.2, name@1.2:1.4, name@=1.2, /hash, name/hash, %gcc@12, +variant, ~variant,
+key=value, os=…, target=…, ^dependency
+
 Examples:
-  hod list -m ./cache           all packages
-  hod list -m ./cache zlib      all builds of zlib
-  hod list -m ./cache --json | jq -r .tag";
+  hod list -m ./cache               all packages
+  hod list -m ./cache 'python@3:'   all builds of Python 3
+  hod list --store /opt/store -l    what is installed, with whole hashes and prefixes
+  hod list -m ./cache --json | jq -r .hash";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
   hod show zlib -m ./cache
-  hod show zlib@1.3.1/k3x7qpl -m ./cache --json";
+  hod show zlib@1.3.1/k3x7qpl -m ./cache --json
+  hod show python --store /opt/store";
+
+const INDEX_EXAMPLES: &str = "\
+`hod push --update-index` keeps the index up to date; this reads every entry again.
+
+Example:
+  hod index ./cache";
 
 const CHECK_EXAMPLES: &str = "\
 Exit code 1 means that something is damaged, or that files lie around that nothing refers to.
@@ -121,19 +143,13 @@ Examples:
                                                 full paths below ./root";
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are booleans")]
 pub(crate) struct Push {
-    /// The mirror: a directory, made if it does not exist
-    #[arg(value_parser = mirror)]
-    pub(crate) mirror: PathBuf,
-    /// Install prefixes
-    #[arg(required = true, value_name = "PREFIX")]
-    pub(crate) prefixes: Vec<PathBuf>,
-    /// Name of the package [default: from the directory's name]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Version of the package [default: from the directory's name]
-    #[arg(long)]
-    pub(crate) version: Option<String>,
+    /// The mirror: a directory, made if it does not exist, or a name in Spack's mirrors.yaml
+    pub(crate) mirror: OsString,
+    /// Installed specs and install prefixes
+    #[arg(required = true, value_name = "SPEC|PREFIX")]
+    pub(crate) what: Vec<OsString>,
     /// Threads that compress [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -143,15 +159,75 @@ pub(crate) struct Push {
     /// Say what would be pushed, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Pack even what is known to be there
-    #[arg(long)]
+    /// Push what is there already: a prefix in any case, a spec if its tree has changed
+    #[arg(short, long)]
     pub(crate) force: bool,
+    /// After the first failure, begin nothing new
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Bring the mirror's index up to date afterwards
+    #[arg(long, visible_alias = "rebuild-index")]
+    pub(crate) update_index: bool,
     /// Print the reference of each package's image on stdout
     #[arg(long)]
     pub(crate) refs: bool,
+    #[command(flatten)]
+    pub(crate) prefixes: PlainPrefixes,
+    #[command(flatten)]
+    pub(crate) specs: Specs,
     // Last: its heading is that of everything after it.
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Prefixes that Spack did not make")]
+pub(crate) struct PlainPrefixes {
+    /// Name of the package [default: from the directory's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Version of the package [default: from the directory's name]
+    #[arg(long)]
+    pub(crate) version: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Specs")]
+pub(crate) struct Specs {
+    #[command(flatten)]
+    pub(crate) store: StorePath,
+    /// Push only the specs themselves, or only what they depend on [default: both]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) only: Option<Only>,
+    /// Push what was needed to build them as well; the default, as in Spack
+    #[arg(long, overrides_with = "without_build_dependencies")]
+    pub(crate) with_build_dependencies: bool,
+    /// Leave out what was needed only to build them
+    #[arg(long, overrides_with = "with_build_dependencies")]
+    pub(crate) without_build_dependencies: bool,
+    /// Leave out dependencies that match (may be given several times)
+    #[arg(long, value_name = "QUERY")]
+    pub(crate) exclude: Vec<String>,
+    /// Push specs too whose recipes forbid to redistribute binaries
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// Where Spack is, for the build information [env: `SPACK_ROOT`]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) spack_prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorePath {
+    /// The Spack store [env: `HOD_STORE`] [default: that of Spack's configuration]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+// Without a text for each, which would make all of the help long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    Package,
+    Dependencies,
 }
 
 #[derive(Debug, Args)]
@@ -172,19 +248,6 @@ pub(crate) struct Format {
     pub(crate) mtime: String,
 }
 
-/// A directory or a `file://` URL of one. Other URLs are refused: taken for a path, each would
-/// become a directory named `oci:`.
-fn mirror(text: &str) -> Result<PathBuf, String> {
-    let Some((scheme, rest)) = text.split_once("://") else { return Ok(PathBuf::from(text)) };
-    if scheme != "file" {
-        return Err(format!("only directories can be mirrors so far, not {scheme}://"));
-    }
-    if !rest.starts_with('/') {
-        return Err("a file:// URL needs an absolute path, as in file:///srv/mirror".to_owned());
-    }
-    Ok(PathBuf::from(rest))
-}
-
 fn members(text: &str) -> Result<Members, String> {
     match text {
         "multi" => Ok(Members::Multi),
@@ -195,32 +258,57 @@ fn members(text: &str) -> Result<Members, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct From {
-    /// The mirror to read from
-    #[arg(short, long, value_parser = mirror)]
-    pub(crate) mirror: PathBuf,
+    /// The mirror to read from: a directory, or a name in Spack's mirrors.yaml
+    #[arg(short, long)]
+    pub(crate) mirror: OsString,
+}
+
+/// A mirror or a store.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The mirror to read from: a directory, or a name in Spack's mirrors.yaml (may be given
+    /// several times) [default: all mirrors there]
+    #[arg(short, long, conflicts_with = "store")]
+    pub(crate) mirror: Vec<OsString>,
+    /// Look into a Spack store instead [env: `HOD_STORE`] [default: that of Spack's
+    /// configuration]
+    #[arg(long, value_name = "PATH")]
+    #[expect(clippy::option_option, reason = "absent, without a value, with one")]
+    pub(crate) store: Option<Option<PathBuf>>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only these: name, name@version, name@version/hash or /hash
-    pub(crate) name: Option<String>,
+    /// Only what matches
+    pub(crate) query: Option<String>,
+    /// Show whole hashes, and where everything is; with -v also variants
+    #[arg(short, long)]
+    pub(crate) long: bool,
     #[command(flatten)]
-    pub(crate) from: From,
+    pub(crate) source: Source,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The package: name, name@version, name@version/hash, /hash or a tag
-    pub(crate) name: String,
+    /// The package: a query that matches one, or a tag
+    pub(crate) query: String,
     #[command(flatten)]
-    pub(crate) from: From,
+    pub(crate) source: Source,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Index {
+    /// The mirror: a directory, or a name in Spack's mirrors.yaml
+    pub(crate) mirror: OsString,
+    /// Threads that read entries [default: cores]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The mirror
-    #[arg(value_parser = mirror)]
-    pub(crate) mirror: PathBuf,
+    /// The mirror: a directory, or a name in Spack's mirrors.yaml
+    pub(crate) mirror: OsString,
     /// Threads that read and decompress [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -265,14 +353,6 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-
-    #[test]
-    fn a_mirror_is_a_directory() {
-        assert_eq!(mirror("./cache").unwrap(), PathBuf::from("./cache"));
-        assert_eq!(mirror("file:///srv/cache").unwrap(), PathBuf::from("/srv/cache"));
-        assert!(mirror("oci://ghcr.io/a/b").unwrap_err().contains("not oci://"));
-        assert!(mirror("file://cache").unwrap_err().contains("absolute"));
-    }
 
     #[test]
     fn arguments_are_consistent() {

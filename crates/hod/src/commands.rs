@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod index;
 pub(crate) mod list;
 pub(crate) mod push;
 pub(crate) mod show;
@@ -11,7 +12,9 @@ use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 
 use hod_archive::Cancel;
-use hod_mirror::DirectoryMirror;
+use hod_mirror::Waiting;
+
+use crate::ui::Printer;
 
 /// Words that make no sense together, found after the arguments were parsed.
 #[derive(Debug)]
@@ -45,9 +48,11 @@ pub(crate) fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// A mirror that must exist.
-pub(crate) fn open(path: &Path) -> anyhow::Result<DirectoryMirror> {
-    Ok(DirectoryMirror::open(path)?)
+/// Another process has the mirror's lock.
+pub(crate) fn waiting(waiting: &Waiting, printer: &Printer) {
+    let holder = waiting.holder.as_ref();
+    let holder = holder.map_or_else(String::new, |holder| format!(", locked by {holder}"));
+    printer.say(format_args!("Waiting for `{}`{holder}", waiting.mirror.display()));
 }
 
 /// How container tools name an image of the mirror. Without `./`: podman makes a name of the path

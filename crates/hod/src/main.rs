@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod settings;
+mod surroundings;
 mod ui;
 
 use std::process::ExitCode;
@@ -18,8 +19,9 @@ fn main() -> ExitCode {
     let cancel = commands::cancel_on_signal();
     let result = match cli.command {
         Command::Push(arguments) => commands::push::run(&arguments, &printer, &cancel),
-        Command::List(arguments) => commands::list::run(&arguments, &printer),
-        Command::Show(arguments) => commands::show::run(&arguments, &printer),
+        Command::List(arguments) => commands::list::run(&arguments, &printer, &cancel),
+        Command::Show(arguments) => commands::show::run(&arguments, &printer, &cancel),
+        Command::Index(arguments) => commands::index::run(&arguments, &printer, &cancel),
         Command::Check(arguments) => commands::check::run(&arguments, &printer, &cancel),
         Command::Unpack(arguments) => commands::unpack::run(&arguments, &printer, &cancel),
         Command::Completions { shell } => commands::completions::run(shell, &printer),

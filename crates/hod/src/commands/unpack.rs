@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use hod_archive::{Cancel, Limits};
-use hod_cache::{Event, Query, UnpackRequest, find, unpack};
+use hod_cache::{Event, UnpackRequest, Wanted, find, unpack};
 use serde_json::json;
 
-use super::{jobs, open};
+use super::jobs;
 use crate::cli;
+use crate::surroundings::{Direction, Surroundings, open};
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{ExitStatus, Printer, Progress};
 
@@ -17,12 +18,9 @@ pub(crate) fn run(
     cancel: &Cancel,
 ) -> anyhow::Result<ExitStatus> {
     let start = Instant::now();
-    let mirror = open(&arguments.from.mirror)?;
-    let query: Query = match arguments.name.parse() {
-        Ok(query) => query,
-        Err(never) => match never {},
-    };
-    let found = find(&mirror, &query)?;
+    let surroundings = Surroundings::new(printer, cancel);
+    let mirror = open(&surroundings.mirror(&arguments.from.mirror, Direction::Fetch)?)?;
+    let found = find(&mirror, &Wanted::new(&arguments.name))?;
     let limits = Limits::default();
     let asked = &arguments.limits;
     let request = UnpackRequest {

@@ -5,9 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use hod_archive::{EncodingError, PackError, UnpackError};
-use hod_cache::{Error, PackageError};
+use hod_cache::{Error, PackageError, Place};
 
 use crate::commands::UsageError;
+use crate::commands::push::{NotAPath, NotInStore};
+use crate::surroundings::{NoMirrors, UnknownMirror};
 
 use super::printer::{ERROR, HINT};
 use super::{ExitStatus, Printer};
@@ -45,6 +47,16 @@ pub(crate) fn lines(error: &(dyn StdError + 'static)) -> Vec<String> {
     if let Some(Error::Ambiguous { matches, .. }) = error.downcast_ref() {
         lines.extend(matches.iter().map(|label| format!("  {label}")));
     }
+    if let Some(Error::Query(query)) = error.downcast_ref() {
+        // Where it went wrong; characters are counted, for the terminal.
+        let before = query.text.get(..query.range.start).map_or(0, |text| text.chars().count());
+        let wrong = query.text.get(query.range.clone()).map_or(0, |text| text.chars().count());
+        lines.push(format!("  {}", query.text));
+        lines.push(format!("  {}{}", " ".repeat(before), "^".repeat(wrong.max(1))));
+    }
+    if let Some(Error::NotFound { unreadable, .. }) = error.downcast_ref() {
+        lines.extend(unreadable.iter().map(|message| format!("  not read: {message}")));
+    }
     lines.extend(causes(error).skip(1).map(|cause| format!("  cause: {cause}")));
     let hints = hints(error);
     if !hints.is_empty() {
@@ -74,11 +86,16 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
         if matches!(cause.downcast_ref(), Some(Error::Cancelled)) {
             return ExitStatus::Interrupted;
         }
-        if matches!(find(cause), Some(hod_mirror::Error::Cancelled)) {
+        if matches!(find(cause), Some(hod_mirror::Error::Cancelled))
+            || matches!(find(cause), Some(hod_store::Error::Cancelled))
+        {
             return ExitStatus::Interrupted;
         }
         let is_bad_text = matches!(find(cause), Some(PackageError::BadText { .. }));
-        if is_bad_text || cause.is::<EncodingError>() || cause.is::<UsageError>() {
+        let is_bad_query =
+            matches!(cause.downcast_ref(), Some(Error::Query(_) | Error::Codec { .. }));
+        let is_usage = cause.is::<EncodingError>() || cause.is::<UsageError>();
+        if is_bad_text || is_bad_query || is_usage {
             return ExitStatus::Usage;
         }
     }
@@ -97,6 +114,16 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
             hints.extend(pack(error));
         } else if let Some(error) = find::<UnpackError>(cause) {
             hints.extend(unpack(error));
+        } else if let Some(error) = find::<hod_store::Error>(cause) {
+            hints.extend(store(error));
+        } else if let Some(error) = find::<UnknownMirror>(cause) {
+            hints.push(unknown_mirror(error));
+        } else if cause.is::<NoMirrors>() {
+            hints.push("name one with `-m DIR`, or look into a store with `--store`".to_owned());
+        } else if let Some(error) = find::<NotAPath>(cause) {
+            hints.push(format!("for the directory of that name, write `./{}`", error.word));
+        } else if cause.is::<NotInStore>() {
+            hints.push("name the store it belongs to with `--store`".to_owned());
         } else if let Some(error) = find::<hod_mirror::Error>(cause) {
             hints.extend(mirror(error));
         } else if let Some(error) = find::<io::Error>(cause) {
@@ -110,26 +137,82 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
 
 fn cache(error: &Error) -> Option<String> {
     match error {
-        // The name is right, the version or the hash is not.
-        Error::NotFound { similar: Some(name), query, mirror, .. }
-            if query.split(['@', '/']).next() == Some(name) =>
+        // The name is right, something else is not.
+        Error::NotFound { similar: Some(name), query, place, .. }
+            if query.split(['@', '/', '+', '~', '%', ' ']).next() == Some(name) =>
         {
-            Some(format!("`hod list -m {} {name}` shows what is there", mirror.display()))
+            Some(format!("`hod list {} {name}` shows what is there", option(place)))
         }
         Error::NotFound { similar: Some(similar), .. } => {
             Some(format!("did you mean `{similar}`?"))
         }
-        Error::NotFound { mirror, packages: 1.., .. } => {
-            Some(format!("`hod list -m {}` shows what is there", mirror.display()))
+        Error::NotFound { place, packages: 1.., .. } => {
+            Some(format!("`hod list {}` shows what is there", option(place)))
         }
+        Error::Codec { .. } => Some("leave out `--compression`, or give it `gzip`".to_owned()),
         Error::Ambiguous { matches, .. } => {
             let hash = matches.first()?.rsplit('/').next()?;
             Some(format!("name one by its hash, as in `/{hash}`"))
         }
-        Error::NoPrefix { .. } | Error::ManyLayers { .. } => {
+        Error::NoPrefix { .. } => {
+            Some("with `--rootfs` it is unpacked under its full paths".to_owned())
+        }
+        Error::ManyLayers { .. } => {
             Some("`umoci unpack` and `podman` unpack images that hod did not make".to_owned())
         }
         _ => None,
+    }
+}
+
+/// How a place is named on the command line.
+fn option(place: &Place) -> String {
+    match place {
+        Place::Mirror(path) => format!("-m {}", path.display()),
+        Place::Store(path) => format!("--store {}", path.display()),
+    }
+}
+
+fn store(error: &hod_store::Error) -> Option<String> {
+    use hod_store::Error;
+    match error {
+        Error::Database { source, .. } => Some(match &**source {
+            hod_spec::DatabaseError::Version { .. } => "install a newer hod".to_owned(),
+            _ => "`spack reindex` writes it anew".to_owned(),
+        }),
+        Error::Read { path, .. } if path.ends_with(".spack/spec.json") => Some(
+            "the prefix is damaged: install it again, or leave a dependency out with `--exclude`"
+                .into(),
+        ),
+        Error::NothingFound { .. } => {
+            Some("name the store with `--store PATH`, or set HOD_STORE".to_owned())
+        }
+        Error::NotAStore { .. } | Error::NoStore { .. } => Some(
+            "a store is the directory that holds `.spack-db`: Spack's `config:install_tree:root`"
+                .to_owned(),
+        ),
+        Error::Locked { .. } => {
+            Some("wait for the other process, or end it if it hangs".to_owned())
+        }
+        Error::PrefixMissing { .. } | Error::NotInstalled { .. } => {
+            Some("install it again, or leave a dependency out with `--exclude`".to_owned())
+        }
+        Error::SpecFile { .. } | Error::AnotherSpec { .. } => Some(
+            "the prefix is damaged: install it again, or leave a dependency out with `--exclude`"
+                .into(),
+        ),
+        Error::InconsistentRoots { .. } => {
+            Some("give `--store` the root under which the packages were installed".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn unknown_mirror(error: &UnknownMirror) -> String {
+    let UnknownMirror { name, known, is_directory } = error;
+    match &known[..] {
+        _ if *is_directory => format!("for the directory of that name, write `./{name}`"),
+        [] => format!("for a directory, write `./{name}`; `spack mirror add` makes a name for one"),
+        known => format!("known are {}; for a directory, write `./{name}`", known.join(", ")),
     }
 }
 

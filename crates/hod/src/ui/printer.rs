@@ -48,6 +48,11 @@ impl Printer {
         self.json
     }
 
+    /// Whether more than usual is to be shown.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether something may move on the terminal.
     pub(crate) fn shows_progress(&self) -> bool {
         self.progress

@@ -56,6 +56,19 @@ impl Progress {
         rows.insert(package.to_owned(), row);
     }
 
+    /// `what` has come to `done` of `total`.
+    pub(crate) fn count(&self, what: &str, done: u64, total: u64) {
+        let Some(region) = &self.region else { return };
+        let mut rows = self.rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let row = rows.entry(what.to_owned()).or_insert_with(|| {
+            let row = ProgressBar::new(total);
+            let row = row.with_style(style("  {msg}  {bar:24.cyan/dim} {pos}/{len}"));
+            region.add(row.with_message(what.to_owned()))
+        });
+        row.set_length(total);
+        row.set_position(done);
+    }
+
     /// `package` is done; its row goes.
     pub(crate) fn end(&self, package: &str) {
         let row =

@@ -38,13 +38,13 @@ fn skopeo_copies_every_codec_to_another_layout_and_hod_reads_the_copy() {
     for codec in CODECS {
         let image = Image::new(codec);
         let copy = image.place.at("copy");
-        let mut push = image.place.hod("push -q copy");
+        let mut push = image.place.hod("push -q ./copy");
         push.arg(&image.prefix);
         succeed(push);
         let reference = format!("oci:{}:copied", copy.join("oci").display());
         succeed(skopeo_copy(&image, &reference));
-        succeed(image.place.hod("check copy"));
-        let listed = succeed(image.place.hod("list -m copy --json"));
+        succeed(image.place.hod("check ./copy"));
+        let listed = succeed(image.place.hod("list -m ./copy --json"));
         assert!(listed.contains("\"tag\":\"copied\""), "{listed}");
     }
 }
@@ -125,7 +125,7 @@ fn podman_runs_a_prefix_in_every_codec() {
         podman.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]);
         // What hod prints for it. Relative: podman makes a name of the path, and the path of the
         // test has capital letters, which a name may not have.
-        let refs = format!("push --refs -q ./cache tools-1.0 {codec}");
+        let refs = format!("push --refs -q ./cache ./tools-1.0 {codec}");
         podman.arg(succeed(image.place.hod(&refs)).trim());
         say_hello(&mut podman, &image);
         assert_eq!(succeed(podman), "hello from a prefix\n", "{codec}");

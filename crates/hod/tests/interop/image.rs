@@ -24,10 +24,10 @@ impl Image {
     pub(crate) fn of(options: &str, make: impl Fn(&Place) -> PathBuf) -> Self {
         let place = Place::new();
         let prefix = make(&place);
-        let mut push = place.hod("push -q cache");
+        let mut push = place.hod("push -q ./cache");
         push.arg(&prefix).args(options.split_whitespace());
         succeed(push);
-        let listed = succeed(place.hod("list -m cache --json"));
+        let listed = succeed(place.hod("list -m ./cache --json"));
         Self { place, prefix, shown: serde_json::from_str(listed.trim()).unwrap() }
     }
 

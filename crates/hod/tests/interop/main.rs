@@ -5,6 +5,9 @@
 
 mod archive;
 mod container;
+#[path = "../support/golden.rs"]
+mod golden;
 mod image;
+mod spec;
 #[path = "../support/mod.rs"]
 mod support;

@@ -19,7 +19,7 @@ fn pushed(mut push: Command) -> serde_json::Value {
 
 /// Digest and diff id of the package at [`PREFIX`].
 fn digests(mut push: Command) -> [String; 2] {
-    push.args(["push", "cache", PREFIX]);
+    push.args(["push", "./cache", PREFIX]);
     let package = pushed(push);
     ["digest", "diff_id"].map(|key| package[key].as_str().unwrap().to_owned())
 }
@@ -69,7 +69,7 @@ fn the_bytes_are_those_of_the_first_release() {
     ];
     for (codec, members, expected) in expected {
         let story = Story::with_zlib();
-        let mut push = story.hod("push cache");
+        let mut push = story.hod("push ./cache");
         push.args([PREFIX, "--compression", codec, "--gzip-members", members]);
         let package = pushed(push);
         let found = ["digest", "diff_id"].map(|key| package[key].as_str().unwrap());
@@ -112,7 +112,7 @@ fn the_number_of_threads_does_not_matter() {
     let expected = reference();
     for options in ["-j1", "-j2", "-j3", "-j4", "--io-jobs=1", "--io-jobs=64"] {
         let story = Story::with_zlib();
-        let mut push = story.hod("push cache");
+        let mut push = story.hod("push ./cache");
         push.args([PREFIX, options]);
         let package = pushed(push);
         let found = ["digest", "diff_id"].map(|key| package[key].as_str().unwrap().to_owned());
@@ -158,7 +158,7 @@ fn the_working_directory_and_the_mirror_do_not_matter() {
         push.arg(mirror).arg(prefix).current_dir(directory);
         pushed(push)["manifest"].as_str().unwrap().to_owned()
     };
-    let here = reference(&story.at(""), "cache");
-    assert_eq!(reference(&story.at("home"), "cache"), here);
+    let here = reference(&story.at(""), "./cache");
+    assert_eq!(reference(&story.at("home"), "./cache"), here);
     assert_eq!(reference(Path::new("/"), story.at("another").to_str().unwrap()), here);
 }

@@ -16,9 +16,10 @@ fn help_lists_the_verbs() {
     Usage: hod [OPTIONS] <COMMAND>
 
     Commands:
-      push         Pack install prefixes and push them to a mirror
-      list         List the packages in a mirror
-      show         Show what a mirror knows of one package
+      push         Pack installed specs or install prefixes and push them to a mirror
+      list         List the packages in a mirror or a store
+      show         Show what a mirror or a store knows of one package
+      index        Rebuild the index of a mirror, from which Spack knows what there is
       check        Read everything in a mirror again and compare it with its digests
       unpack       Unpack a package to a directory, as it was packed
       completions  Print a completion script for a shell
@@ -47,23 +48,41 @@ fn help_of_push_shows_examples() {
     story.tell("push --help");
     assert_snapshot!(story.told(), @"
     $ hod push --help
-    Pack install prefixes and push them to a mirror
+    Pack installed specs or install prefixes and push them to a mirror
 
-    Usage: hod push [OPTIONS] <MIRROR> <PREFIX>...
+    Usage: hod push [OPTIONS] <MIRROR> <SPEC|PREFIX>...
 
     Arguments:
-      <MIRROR>     The mirror: a directory, made if it does not exist
-      <PREFIX>...  Install prefixes
+      <MIRROR>          The mirror: a directory, made if it does not exist, or a name in Spack's
+                        mirrors.yaml
+      <SPEC|PREFIX>...  Installed specs and install prefixes
 
     Options:
+      -j, --jobs <N>      Threads that compress [default: cores]
+          --io-jobs <N>   Most threads that wait for the file system [default: 32]
+          --dry-run       Say what would be pushed, and change nothing
+      -f, --force         Push what is there already: a prefix in any case, a spec if its tree has
+                          changed
+          --fail-fast     After the first failure, begin nothing new
+          --update-index  Bring the mirror's index up to date afterwards [alias: --rebuild-index]
+          --refs          Print the reference of each package's image on stdout
+      -h, --help          Print help
+
+    Prefixes that Spack did not make:
           --name <NAME>        Name of the package [default: from the directory's name]
           --version <VERSION>  Version of the package [default: from the directory's name]
-      -j, --jobs <N>           Threads that compress [default: cores]
-          --io-jobs <N>        Most threads that wait for the file system [default: 32]
-          --dry-run            Say what would be pushed, and change nothing
-          --force              Pack even what is known to be there
-          --refs               Print the reference of each package's image on stdout
-      -h, --help               Print help
+
+    Specs:
+          --store <PATH>                The Spack store [env: `HOD_STORE`] [default: that of Spack's
+                                        configuration]
+          --only <WHICH>                Push only the specs themselves, or only what they depend on
+                                        [default: both] [possible values: package, dependencies]
+          --with-build-dependencies     Push what was needed to build them as well; the default, as in
+                                        Spack
+          --without-build-dependencies  Leave out what was needed only to build them
+          --exclude <QUERY>             Leave out dependencies that match (may be given several times)
+          --private                     Push specs too whose recipes forbid to redistribute binaries
+          --spack-prefix <PATH>         Where Spack is, for the build information [env: `SPACK_ROOT`]
 
     Format (each of these changes the digests):
           --compression <CODEC>        gzip, zstd or none; Spack reads gzip only [default: gzip]
@@ -81,16 +100,23 @@ fn help_of_push_shows_examples() {
           --color <WHEN>  When to use colour [default: auto] [possible values: auto, always, never]
           --no-progress   Do not show moving progress
 
+    What is pushed:
+      hdf5@1.14 +mpi      the installed spec that matches, in the store (--store, HOD_STORE, or the
+                          one Spack's configuration names); /k3x7qpl names it by its hash
+      ./build, /opt/zlib  a prefix: whatever contains a `/`, or `.` or `..`
+                          (one that Spack made is pushed as its spec)
+
     Examples:
-      hod push ./cache /opt/zlib-1.3.1              into a directory, made if need be
-      hod push ./cache /opt/* -j 8                  several prefixes at once
+      hod push ./cache python --update-index        python and all it depends on
+      hod push lab 'hdf5+mpi' --only package        to the mirror `lab` of Spack's mirrors.yaml
+      hod push ./cache /opt/zlib-1.3.1              what somebody's `make install` made
       hod push ./cache ./build --name zlib --version 1.3.1
-      hod push --dry-run ./cache /opt/zlib-1.3.1    say what would be done
-      hod push --refs -q ./cache /opt/zlib-1.3.1    print the image reference for the next program
+      hod push --dry-run ./cache python             say what would be done
+      hod push --refs -q ./cache python             print the image reference for the next program
 
     Then:
-      skopeo inspect oci:cache/oci:TAG
-      podman run --rm oci:cache/oci:TAG COMMAND     with the full path of the command
+      spack mirror add cache ./cache && spack install --cache-only --no-check-signature python
+      podman run --rm oci:cache/oci:TAG COMMAND     or skopeo inspect oci:cache/oci:TAG
     exit 0
     ");
 }
@@ -115,14 +141,14 @@ fn every_verb_has_help_with_an_example() {
 #[test]
 fn words_that_are_none_are_explained() {
     let story = Story::new();
-    story.tell("psuh cache zlib-1.3.1");
-    story.tell("push cache");
-    story.tell("push cache zlib-1.3.1 --forse");
+    story.tell("psuh ./cache ./zlib-1.3.1");
+    story.tell("push ./cache");
+    story.tell("push ./cache ./zlib-1.3.1 --forse");
     story.tell("list");
-    story.tell("push cache zlib-1.3.1 -j 0");
-    story.tell("push cache zlib-1.3.1 -q -v");
+    story.tell("push ./cache ./zlib-1.3.1 -j 0");
+    story.tell("push ./cache ./zlib-1.3.1 -q -v");
     assert_snapshot!(story.told(), @"
-    $ hod psuh cache zlib-1.3.1
+    $ hod psuh ./cache ./zlib-1.3.1
     2> error: unrecognized subcommand 'psuh'
     2>
     2>   tip: a similar subcommand exists: 'push'
@@ -131,40 +157,37 @@ fn words_that_are_none_are_explained() {
     2>
     2> For more information, try '--help'.
     exit 2
-    $ hod push cache
+    $ hod push ./cache
     2> error: the following required arguments were not provided:
-    2>   <PREFIX>...
+    2>   <SPEC|PREFIX>...
     2>
-    2> Usage: hod push <MIRROR> <PREFIX>...
+    2> Usage: hod push <MIRROR> <SPEC|PREFIX>...
     2>
     2> For more information, try '--help'.
     exit 2
-    $ hod push cache zlib-1.3.1 --forse
+    $ hod push ./cache ./zlib-1.3.1 --forse
     2> error: unexpected argument '--forse' found
     2>
     2>   tip: a similar argument exists: '--force'
     2>
-    2> Usage: hod push --force <MIRROR> <PREFIX>...
+    2> Usage: hod push --force <MIRROR> <SPEC|PREFIX>...
     2>
     2> For more information, try '--help'.
     exit 2
     $ hod list
-    2> error: the following required arguments were not provided:
-    2>   --mirror <MIRROR>
+    2> error: no mirror was named, and Spack's configuration has none that can be read
     2>
-    2> Usage: hod list --mirror <MIRROR> [NAME]
-    2>
-    2> For more information, try '--help'.
-    exit 2
-    $ hod push cache zlib-1.3.1 -j 0
+    2> hint: name one with `-m DIR`, or look into a store with `--store`
+    exit 1
+    $ hod push ./cache ./zlib-1.3.1 -j 0
     2> error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
     2>
     2> For more information, try '--help'.
     exit 2
-    $ hod push cache zlib-1.3.1 -q -v
+    $ hod push ./cache ./zlib-1.3.1 -q -v
     2> error: the argument '--quiet' cannot be used with '--verbose'
     2>
-    2> Usage: hod push --quiet <MIRROR> <PREFIX>...
+    2> Usage: hod push --quiet <MIRROR> <SPEC|PREFIX>...
     2>
     2> For more information, try '--help'.
     exit 2

@@ -14,20 +14,20 @@ use crate::support::tree::noise;
 fn an_interrupt_ends_a_push_in_order() {
     let story = interrupted_by(Signal::INT);
     assert_snapshot!(story.told(), @"
-    $ hod push -j 1 cache big-1.0 --compression-level best
+    $ hod push -j 1 ./cache ./big-1.0 --compression-level best
     2> Interrupted: 0 of 1 prefix pushed, nothing half-written
     2>
     2> hint: run the same command again to push the rest
     exit 130
-    $ hod check cache
-    2> Checked 3 blobs ([size]) of 1 entry in `cache` in [time]: all good
+    $ hod check ./cache
+    2> Checked 3 blobs ([size]) of 1 entry in `./cache` in [time]: all good
     exit 0
-    $ hod push cache big-1.0 --compression-level fast
-    2> Pushed 1 prefix to `cache` in [time] ([size] from [size])
+    $ hod push ./cache ./big-1.0 --compression-level fast
+    2> Pushed 1 prefix to `./cache` in [time] ([size] from [size])
     2>  + big@1.0/[hash] [size]  oci:cache/oci:big-1.0-[hash]
     exit 0
-    $ hod check cache
-    2> Checked 6 blobs ([size]) of 2 entries in `cache` in [time]: all good
+    $ hod check ./cache
+    2> Checked 6 blobs ([size]) of 2 entries in `./cache` in [time]: all good
     exit 0
     ");
 }
@@ -36,20 +36,20 @@ fn an_interrupt_ends_a_push_in_order() {
 fn a_request_to_terminate_ends_a_push_in_order() {
     let story = interrupted_by(Signal::TERM);
     assert_snapshot!(story.told(), @"
-    $ hod push -j 1 cache big-1.0 --compression-level best
+    $ hod push -j 1 ./cache ./big-1.0 --compression-level best
     2> Interrupted: 0 of 1 prefix pushed, nothing half-written
     2>
     2> hint: run the same command again to push the rest
     exit 130
-    $ hod check cache
-    2> Checked 3 blobs ([size]) of 1 entry in `cache` in [time]: all good
+    $ hod check ./cache
+    2> Checked 3 blobs ([size]) of 1 entry in `./cache` in [time]: all good
     exit 0
-    $ hod push cache big-1.0 --compression-level fast
-    2> Pushed 1 prefix to `cache` in [time] ([size] from [size])
+    $ hod push ./cache ./big-1.0 --compression-level fast
+    2> Pushed 1 prefix to `./cache` in [time] ([size] from [size])
     2>  + big@1.0/[hash] [size]  oci:cache/oci:big-1.0-[hash]
     exit 0
-    $ hod check cache
-    2> Checked 6 blobs ([size]) of 2 entries in `cache` in [time]: all good
+    $ hod check ./cache
+    2> Checked 6 blobs ([size]) of 2 entries in `./cache` in [time]: all good
     exit 0
     ");
 }
@@ -62,19 +62,19 @@ fn interrupted_by(signal: Signal) -> Story {
     for n in 0..10 {
         fs_err::write(prefix.join(format!("file-{n:02}")), &block).unwrap();
     }
-    story.done("push -q cache zlib-1.3.1");
-    let mut push = story.hod("push -j 1 cache big-1.0 --compression-level best");
+    story.done("push -q ./cache ./zlib-1.3.1");
+    let mut push = story.hod("push -j 1 ./cache ./big-1.0 --compression-level best");
     let child = push.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for_bytes(&story.at("cache/.hod/tmp"));
     let asked = Instant::now();
     send(&child, signal);
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert!(asked.elapsed() < Duration::from_secs(5), "took {:?}", asked.elapsed());
-    story.note("hod push -j 1 cache big-1.0 --compression-level best", &ended);
+    story.note("hod push -j 1 ./cache ./big-1.0 --compression-level best", &ended);
     assert_eq!(names(&story.at("cache/.hod/tmp")), Vec::<String>::new());
-    story.tell("check cache");
-    story.tell("push cache big-1.0 --compression-level fast");
-    story.tell("check cache");
+    story.tell("check ./cache");
+    story.tell("push ./cache ./big-1.0 --compression-level fast");
+    story.tell("check ./cache");
     story
 }
 

@@ -8,11 +8,15 @@ mod damage;
 // The same path on every machine is one of `/proc`.
 #[cfg(target_os = "linux")]
 mod determinism;
+#[path = "../support/golden.rs"]
+mod golden;
 mod help;
 mod interrupt;
 mod push;
 mod read;
 mod reliability;
+mod reliability_spack;
+mod spack;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;

@@ -23,7 +23,7 @@ fn a_push_killed_at_any_moment_leaves_a_whole_mirror() {
     for name in &prefixes {
         story.tree(name, "bin/tool 755 *20000");
     }
-    let all = prefixes.join(" ");
+    let all = prefixes.iter().map(|name| format!("./{name}")).collect::<Vec<_>>().join(" ");
     let start = Instant::now();
     let mut published = BTreeSet::new();
     for round in 0..KILLS {
@@ -31,14 +31,14 @@ fn a_push_killed_at_any_moment_leaves_a_whole_mirror() {
         // A file that changes makes every push pack and publish something.
         let changed = story.at(&prefixes[round as usize % 8]).join("bin/tool");
         fs_err::write(changed, noise(&rounds, 20_000)).unwrap();
-        let mut push = story.hod(&format!("push -q cache {all}"));
+        let mut push = story.hod(&format!("push -q ./cache {all}"));
         let mut child = push.stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(random(&mut state) % 40_000));
         child.kill().unwrap();
         child.wait().unwrap();
         // Every round where the mirror is small, later some: a check reads all there is.
         if story.at("cache/hod.json").exists() && (round < 40 || round % 10 == 0) {
-            let check = story.run("--json check -q cache");
+            let check = story.run("--json check -q ./cache");
             assert!(
                 !check.stdout.contains("\"damaged\",") && has_finished(&check),
                 "{rounds}: {check:#?}"
@@ -54,9 +54,9 @@ fn a_push_killed_at_any_moment_leaves_a_whole_mirror() {
             break;
         }
     }
-    let finished = story.run(&format!("push cache {all}"));
+    let finished = story.run(&format!("push ./cache {all}"));
     assert_eq!(finished.code, Some(0), "seed {seed}: {finished:#?}");
-    let check = story.run("--json check -q cache");
+    let check = story.run("--json check -q ./cache");
     assert!(check.stdout.contains("\"damaged\":0"), "seed {seed}: {check:#?}");
     let there = tags(&story, "the end");
     for name in &prefixes {
@@ -66,7 +66,7 @@ fn a_push_killed_at_any_moment_leaves_a_whole_mirror() {
 
 /// Everything the mirror lists, which reads all manifests and configs.
 fn tags(story: &Story, when: &str) -> BTreeSet<String> {
-    let list = story.run("--json list -m cache");
+    let list = story.run("--json list -m ./cache");
     assert_eq!(list.code, Some(0), "{when}: {list:#?}");
     let tag = |line: &str| {
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -75,11 +75,11 @@ fn tags(story: &Story, when: &str) -> BTreeSet<String> {
     list.stdout.lines().map(tag).collect()
 }
 
-fn has_finished(check: &Ended) -> bool {
+pub(crate) fn has_finished(check: &Ended) -> bool {
     check.stdout.contains("\"damaged\":0") && matches!(check.code, Some(0 | 1))
 }
 
-fn spawn_all(story: &Story, words: impl Fn(usize) -> String) -> Vec<Ended> {
+pub(crate) fn spawn_all(story: &Story, words: impl Fn(usize) -> String) -> Vec<Ended> {
     let start = |n| {
         let mut push = story.hod(&words(n));
         // Each with its own cache, as on eight machines.
@@ -96,23 +96,23 @@ fn eight_pushes_of_eight_prefixes_are_all_there() {
     for n in 0..8 {
         story.tree(&format!("pkg{n}-1.0"), "bin/tool 755 *50000");
     }
-    for ended in spawn_all(&story, |n| format!("push cache pkg{n}-1.0")) {
+    for ended in spawn_all(&story, |n| format!("push ./cache ./pkg{n}-1.0")) {
         assert_eq!(ended.code, Some(0), "{ended:#?}");
     }
     assert_eq!(tags(&story, "at the end").len(), 8);
-    story.done("check cache");
+    story.done("check ./cache");
 }
 
 #[test]
 fn eight_pushes_of_one_prefix_are_one_entry() {
     let story = Story::with_zlib();
     let mut references = BTreeSet::new();
-    for ended in spawn_all(&story, |_| "push --refs cache zlib-1.3.1".to_owned()) {
+    for ended in spawn_all(&story, |_| "push --refs ./cache ./zlib-1.3.1".to_owned()) {
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         references.insert(ended.stdout);
     }
     assert_eq!((references.len(), tags(&story, "at the end").len()), (1, 1));
-    story.done("check cache");
+    story.done("check ./cache");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_file_system_without_locks_will_do() {
         let mut strace = story.command("strace");
         strace.args(["-f", "-qq", "-o", "trace", "-e", "trace=flock", "-e"]);
         strace.arg(format!("inject=flock:error={error}")).arg(HOD);
-        strace.args(["push", error, "zlib-1.3.1"]);
+        strace.args(["push", &format!("./{error}"), "./zlib-1.3.1"]);
         let ended = Ended::from(strace.output().unwrap());
         if ended.stderr.contains("ptrace") || ended.stderr.contains("PTRACE") {
             return skip("this system does not let strace trace");
@@ -133,6 +133,6 @@ fn a_file_system_without_locks_will_do() {
         assert_eq!(ended.code, Some(0), "{error}: {ended:#?}");
         let trace = fs_err::read_to_string(story.at("trace")).unwrap();
         assert!(trace.contains("INJECTED"), "hod takes no lock: {trace}");
-        story.done(&format!("check {error}"));
+        story.done(&format!("check ./{error}"));
     }
 }

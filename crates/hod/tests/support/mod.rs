@@ -44,6 +44,8 @@ impl Place {
             .env_clear()
             .env("PATH", search_path())
             .env("HOME", self.at("home"))
+            // What this machine has of Spack is nobody's business here.
+            .env("SPACK_SYSTEM_CONFIG_PATH", self.at("etc/spack"))
             .env("XDG_CACHE_HOME", self.at("home/.cache"))
             .stdin(std::process::Stdio::null());
         command
@@ -74,7 +76,9 @@ pub(crate) const ZLIB: &str = r"
 fn search_path() -> String {
     // Daemons are in `sbin`, which is not in everybody's path.
     let path = std::env::var("PATH").unwrap_or_default();
-    format!("{path}:/usr/local/sbin:/usr/sbin:/sbin")
+    let has_spack = |directory: &&str| Path::new(directory).join("spack").exists();
+    let path: Vec<&str> = path.split(':').filter(|directory| !has_spack(directory)).collect();
+    format!("{}:/usr/local/sbin:/usr/sbin:/sbin", path.join(":"))
 }
 
 /// Whether all programs are there. Otherwise says which is not, or fails where CI asks for all.

@@ -1,0 +1,181 @@
+//! Getting the layer of a package into a mirror: from what was packed before, or by packing.
+
+use std::io::Write as _;
+use std::time::SystemTime;
+
+use hod_archive::{
+    BeforeLast, Encoders, Fingerprint, LastEntry, PackError, PackOptions, TreeFacts, pack, survey,
+};
+use hod_mirror::DirectoryMirror;
+use hod_mirror::oci::PackageFacts;
+
+use super::PushOptions;
+use super::classify::Classifier;
+use super::describe;
+use super::frame::Frame;
+use super::image::Layer;
+use crate::store::{Record, is_intact};
+use crate::{Error, Event, LocalStore, Package, Reporter};
+
+/// `.spack/binary_distribution`: where Spack looks for build information.
+const BUILD_INFO: &str = ".spack/binary_distribution";
+
+/// Everything a thread needs to pack.
+#[derive(Clone, Copy)]
+pub(super) struct Workshop<'a> {
+    pub(super) store: &'a LocalStore,
+    pub(super) options: &'a PushOptions,
+    /// How many packages are packed at the same time.
+    pub(super) shares: usize,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+/// The layer of a package, in the mirror, and what is known of the tree in it.
+pub(super) struct PackedLayer {
+    pub(super) layer: Layer,
+    pub(super) facts: PackageFacts,
+    pub(super) was_packed: bool,
+}
+
+fn pack_error(package: &Package, source: PackError) -> Error {
+    match source {
+        PackError::Cancelled => Error::Cancelled,
+        source => Error::Pack { package: package.label(), source: Box::new(source) },
+    }
+}
+
+impl Workshop<'_> {
+    fn pack_options(&self, package: &Package) -> PackOptions {
+        let is_moved = package.location() != package.prefix();
+        PackOptions {
+            encoding: self.options.encoding,
+            mtime: self.options.mtime,
+            io_jobs: self.options.io_jobs.get(),
+            shares: self.shares,
+            named: is_moved.then(|| package.prefix().to_owned()),
+            cancel: self.options.cancel.clone(),
+        }
+    }
+
+    /// The frame of the package's build information.
+    pub(super) fn frame(&self, package: &Package) -> Frame {
+        Frame::new(package, self.options.spack_prefix.as_deref())
+    }
+
+    /// What the tree looks like now.
+    pub(super) fn survey(&self, package: &Package) -> Result<(Fingerprint, TreeFacts), Error> {
+        survey(package.location(), &self.pack_options(package), Some(BUILD_INFO))
+            .map_err(|source| pack_error(package, source))
+    }
+
+    /// The record of the last pack with these options, whatever the tree looked like then.
+    pub(super) fn record(&self, package: &Package, frame: &Frame) -> Option<Record> {
+        let PushOptions { encoding, mtime, force, .. } = self.options;
+        // Whoever forces the push of a prefix distrusts its metadata. That of a spec is looked
+        // at only when it is forced: otherwise its hash has decided before.
+        let is_trusted = !force || package.as_installed().is_some();
+        is_trusted.then(|| self.store.record(package, *encoding, *mtime, &frame.context()))?
+    }
+
+    /// A layer that need not be packed: the tree is as it was, and its blob is at hand.
+    pub(super) fn known(
+        &self,
+        mirror: &DirectoryMirror,
+        package: &Package,
+        frame: &Frame,
+    ) -> Result<Option<PackedLayer>, Error> {
+        let error = |source| Error::mirror(mirror, source);
+        let Some(record) = self.record(package, frame) else { return Ok(None) };
+        let (fingerprint, _) = self.survey(package)?;
+        if !record.matches(&fingerprint) {
+            return Ok(None);
+        }
+        let (Some(digest), Some(diff_id)) = (record.digest(), record.diff_id()) else {
+            return Ok(None);
+        };
+        if self.options.force {
+            // Whoever forces a push may be about to mend the mirror: its word is not enough.
+            if !is_intact(&mirror.blob_path(&digest), &digest) {
+                return Ok(None);
+            }
+        } else if !mirror.has_blob(&digest, record.size).map_err(error)? {
+            let Some(blob) = self.store.verified_blob(&digest, record.size) else {
+                return Ok(None);
+            };
+            mirror.link_blob_from(&blob, digest, record.size).map_err(error)?;
+        }
+        self.warn(package, record.unlisted);
+        let codec = self.options.encoding.codec();
+        let layer = Layer { codec, digest, size: record.size, diff_id };
+        let name = package.name().to_owned();
+        let version = package.version().to_owned();
+        let facts = PackageFacts { name, version, ..record.facts };
+        Ok(Some(PackedLayer { layer, facts, was_packed: false }))
+    }
+
+    /// Packs the tree straight into the mirror.
+    pub(super) fn pack(
+        &self,
+        mirror: &DirectoryMirror,
+        package: &Package,
+        frame: &Frame,
+        encoders: &Encoders,
+    ) -> Result<PackedLayer, Error> {
+        let error = |source| Error::mirror(mirror, source);
+        let began = SystemTime::now();
+        let (encoding, mtime) = (self.options.encoding, self.options.mtime);
+        let label = package.label();
+        let (mut hash, mut unlisted) = (String::new(), 0);
+        let mut content = |seen: BeforeLast<'_>| {
+            let filled = frame.fill(package, &seen);
+            (hash, unlisted) = (filled.hash, filled.unlisted);
+            filled.bytes
+        };
+        let mut blob = mirror.blob_writer().map_err(error)?;
+        let packed = pack(
+            package.location(),
+            &mut blob,
+            encoders,
+            &self.pack_options(package),
+            &Classifier(frame.prefixes()),
+            Some(LastEntry { name: BUILD_INFO, content: &mut content }),
+            &|bytes| {
+                self.reporter.report(Event::Progress { package: &label, bytes, total: None });
+            },
+        )
+        .map_err(|source| pack_error(package, source))?;
+        blob.flush().map_err(|source| pack_error(package, PackError::Write { source }))?;
+        blob.complete_as(packed.digest, packed.size).map_err(error)?;
+
+        for (name, what) in &packed.facts.skipped {
+            let name = String::from_utf8_lossy(name);
+            let message = format!("left out `{name}`, a {what}");
+            self.reporter.report(Event::Warning { package: &label, message });
+        }
+        self.warn(package, unlisted);
+        let facts = describe::facts(package, hash, &packed, encoding, mtime);
+        let record = Record::new(&packed, facts.clone(), unlisted);
+        // That the store cannot remember costs time the next time, no more.
+        let newest = packed.fingerprint.newest;
+        let key = LocalStore::key(package, encoding, mtime, &frame.context());
+        let _ = self.store.remember(&key, &record, newest, began);
+        self.store.keep_blob(&packed.digest, &mirror.blob_path(&packed.digest));
+        let layer = Layer {
+            codec: encoding.codec(),
+            digest: packed.digest,
+            size: packed.size,
+            diff_id: packed.diff_id,
+        };
+        Ok(PackedLayer { layer, facts, was_packed: true })
+    }
+
+    fn warn(&self, package: &Package, unlisted: u64) {
+        if unlisted > 0 {
+            let message = format!(
+                "{unlisted} files hold the prefix but cannot be relocated: their names are not \
+                 UTF-8"
+            );
+            self.reporter.report(Event::Warning { package: &package.label(), message });
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What of a push is in the mirror already. Prefixes are not looked at: of a spec, the presence of
+//! its hash decides, as in Spack.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hod_archive::{Codec, layer_digests};
+use hod_mirror::DirectoryMirror;
+use hod_mirror::oci::{Descriptor, PackageFacts};
+use hod_mirror::spack::{EntryName, Signature, SpackEntry};
+use hod_spec::{Spec, runtime_closure};
+
+use super::image::Layer;
+use super::{Image, PushOptions, Pushed};
+use crate::{Error, Installed, Package, package};
+
+/// How many look-ups are worth a thread.
+const FEW: usize = 32;
+
+/// The tags of a mirror when a push began.
+pub(super) type Tags = HashMap<String, Descriptor>;
+
+/// Reads them.
+pub(super) fn tags(mirror: &DirectoryMirror) -> Result<Tags, Error> {
+    let entries = mirror.entries().map_err(|source| Error::mirror(mirror, source))?;
+    Ok(entries.into_iter().filter_map(|entry| Some((entry.tag?, entry.descriptor))).collect())
+}
+
+/// What a mirror has of one spec.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Probe {
+    /// The blob of its complete entry in the Spack build cache.
+    pub(super) entry: Option<Blob>,
+    /// Its image, if it has the layers it should have.
+    pub(super) image: Option<Descriptor>,
+    /// The last layer of that image.
+    pub(super) image_layer: Option<hod_archive::Digest>,
+    /// Somebody has signed the entry.
+    pub(super) is_signed: bool,
+}
+
+/// A blob by its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Blob {
+    pub(super) digest: hod_archive::Digest,
+    pub(super) size: u64,
+}
+
+impl Probe {
+    /// The package as it is in the mirror, if nothing is left to do for it.
+    pub(super) fn there(&self, package: &Package, is_forced: bool) -> Option<Pushed> {
+        let (Some(entry), Some(image), false) = (self.entry, &self.image, is_forced) else {
+            return None;
+        };
+        // Spack may have replaced the one without the other.
+        if self.image_layer != Some(entry.digest) {
+            return None;
+        }
+        let installed = package.as_installed()?;
+        let image = Image { tag: package::spack_tag(installed.spec()), manifest: image.digest };
+        Some(Pushed {
+            hash: installed.hash().to_string(),
+            image: Some(image),
+            held_back: None,
+            digest: entry.digest,
+            diff_id: None,
+            size: entry.size,
+            uncompressed_size: None,
+            contents: None,
+            was_there: true,
+            was_packed: false,
+            took: Duration::ZERO,
+        })
+    }
+}
+
+/// Looks for all packages, on as many threads as may wait for the file system.
+pub(super) fn all(
+    mirror: &DirectoryMirror,
+    tags: &Tags,
+    packages: &[Package],
+    options: &PushOptions,
+) -> Result<Vec<Probe>, Error> {
+    let one = |package: &Package| match package.as_installed() {
+        Some(installed) => probe(mirror, tags, installed, options.partial_images),
+        None => Ok(Probe::default()),
+    };
+    // A thread costs more than a few look-ups on a local disk.
+    let threads = options.io_jobs.get().min(packages.len().div_ceil(FEW)).max(1);
+    let share = packages.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = packages
+            .chunks(share)
+            .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Result<Vec<_>, _>>()))
+            .collect();
+        let mut probes = Vec::with_capacity(packages.len());
+        for thread in threads {
+            probes.extend(thread.join().expect("looking does not panic")?);
+        }
+        Ok(probes)
+    })
+}
+
+/// The name of a spec in a Spack build cache.
+pub(super) fn entry_name(spec: &Spec) -> Result<EntryName, Error> {
+    EntryName::of(spec).map_err(|source| Error::Name { package: spec.label(), source })
+}
+
+/// The entry of a spec. One that cannot be read counts as absent: pushing mends it.
+fn entry(mirror: &DirectoryMirror, spec: &Spec) -> Result<Option<SpackEntry>, Error> {
+    Ok(mirror.read_spack_entry(&entry_name(spec)?).ok().flatten())
+}
+
+/// The blob of an entry, if that is complete.
+fn blob(mirror: &DirectoryMirror, entry: &SpackEntry) -> Option<Blob> {
+    let is_complete = mirror.is_spack_entry_complete(entry).unwrap_or(false);
+    let digest = entry.layer.digest;
+    entry.layer.size.filter(|_| is_complete).map(|size| Blob { digest, size })
+}
+
+/// Looks for one spec.
+pub(super) fn probe(
+    mirror: &DirectoryMirror,
+    tags: &Tags,
+    installed: &Installed,
+    is_partial: bool,
+) -> Result<Probe, Error> {
+    let spec = installed.spec();
+    let found = entry(mirror, spec)?;
+    let is_signed = found.as_ref().is_some_and(|entry| entry.signature != Signature::None);
+    let entry = found.and_then(|entry| blob(mirror, &entry));
+    let layers = if is_partial {
+        1
+    } else {
+        let closure = runtime_closure(installed.store(), [spec]);
+        closure.iter().filter(|spec| spec.external.is_none()).count()
+    };
+    let image = tags.get(&package::spack_tag(spec)).and_then(|descriptor| {
+        let manifest = mirror.read_manifest(descriptor).ok()?;
+        // The layers of others are looked at when it is their turn.
+        let own = manifest.layers.last()?;
+        let is_whole = manifest.layers.len() >= layers
+            && mirror.has_blob(&manifest.config.digest, manifest.config.size).ok()?
+            && mirror.has_blob(&own.digest, own.size).ok()?;
+        is_whole.then(|| (descriptor.clone(), manifest))
+    });
+    let image_layer = image.as_ref().and_then(|(_, manifest)| manifest.layers.last());
+    let image_layer = image_layer.map(|layer| layer.digest);
+    let image = image.map(|(descriptor, _)| descriptor);
+    Ok(Probe { entry, image, image_layer, is_signed })
+}
+
+/// The layer of a spec that is in the mirror, from its image or, at the price of decompressing it,
+/// from its entry in the build cache; and what the image knows of the tree in it. The blob is then
+/// in both halves of the mirror.
+pub(super) fn layer(
+    mirror: &DirectoryMirror,
+    tags: &Tags,
+    spec: &Spec,
+) -> Result<Option<(Layer, Option<PackageFacts>)>, Error> {
+    let error = |source| Error::mirror(mirror, source);
+    let entry = entry(mirror, spec)?.and_then(|entry| blob(mirror, &entry));
+    if let Some(found) = layer_of_image(mirror, tags, spec)
+        // Where they differ, the entry counts: it is what Spack installs.
+        && entry.is_none_or(|entry| entry.digest == found.0.digest)
+    {
+        return Ok(Some(found));
+    }
+    let Some(Blob { digest, size }) = entry else { return Ok(None) };
+    mirror.share_with_oci(&digest, size).map_err(error)?;
+    let blob = mirror.open_blob(&digest).map_err(error)?;
+    let found = layer_digests(Codec::Gzip, blob).map_err(|source| {
+        let path = mirror.blob_path(&digest);
+        error(hod_mirror::Error::Read { path, source })
+    })?;
+    if found.digest != digest {
+        let found = found.digest;
+        return Err(error(hod_mirror::Error::DigestMismatch { expected: digest, found }));
+    }
+    Ok(Some((Layer { codec: Codec::Gzip, digest, size, diff_id: found.diff_id }, None)))
+}
+
+fn layer_of_image(
+    mirror: &DirectoryMirror,
+    tags: &Tags,
+    spec: &Spec,
+) -> Option<(Layer, Option<PackageFacts>)> {
+    let manifest = mirror.read_manifest(tags.get(&package::spack_tag(spec))?).ok()?;
+    let own = manifest.layers.last()?;
+    if !mirror.has_blob(&own.digest, own.size).ok()? {
+        return None;
+    }
+    let config = mirror.read_config(&manifest.config).ok()?;
+    let layer = Layer {
+        codec: Codec::from_media_type(&own.media_type)?,
+        digest: own.digest,
+        size: own.size,
+        diff_id: *config.rootfs.diff_ids.last()?,
+    };
+    Some((layer, config.into_view().hod))
+}

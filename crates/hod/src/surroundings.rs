@@ -1,0 +1,244 @@
+//! What words on the command line mean here: a mirror, a store, a spec or a prefix. This is where
+//! Spack's configuration and the environment come in.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use hod_archive::Cancel;
+use hod_mirror::DirectoryMirror;
+use hod_store::{Environment, Found, MirrorConfig, Patience, SpackConfig, Store, StoreRequest};
+
+use crate::commands::UsageError;
+use crate::ui::Printer;
+
+/// Which of a mirror's two places is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Fetch,
+    Push,
+}
+
+/// The environment, and Spack's configuration once somebody needs it.
+pub(crate) struct Surroundings<'a> {
+    environment: Environment,
+    config: OnceCell<SpackConfig>,
+    printer: &'a Printer,
+    cancel: &'a Cancel,
+}
+
+/// What a word that names a package is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// An install prefix.
+    Prefix(PathBuf),
+    /// A query for an installed spec.
+    Query(String),
+}
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn new(printer: &'a Printer, cancel: &'a Cancel) -> Self {
+        let variables: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let environment = Environment {
+            home: etcetera::home_dir().ok(),
+            cwd: std::env::current_dir().unwrap_or_default(),
+            user: variables.get("USER").or_else(|| variables.get("LOGNAME")).cloned(),
+            variables,
+        };
+        Self { environment, config: OnceCell::new(), printer, cancel }
+    }
+
+    /// `SPACK_ROOT`.
+    pub(crate) fn spack_root(&self) -> Option<String> {
+        self.environment.variable("SPACK_ROOT").filter(|root| !root.is_empty()).map(str::to_owned)
+    }
+
+    fn config(&self) -> anyhow::Result<&SpackConfig> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = SpackConfig::load(&self.environment)?;
+        for warning in config.warnings() {
+            self.printer.warn(warning);
+        }
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// The directory of a mirror that is named by a path, a URL or its name in `mirrors.yaml`.
+    pub(crate) fn mirror(&self, word: &OsStr, direction: Direction) -> anyhow::Result<PathBuf> {
+        // Names and URLs are text.
+        let Some(text) = word.to_str() else { return Ok(PathBuf::from(word)) };
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return directory_of_url(text, scheme, rest).map_err(|what| UsageError(what).into());
+        }
+        if is_path(text) {
+            return Ok(PathBuf::from(text));
+        }
+        let mirrors = self.config()?.mirrors()?;
+        let Some(mirror) = mirrors.iter().find(|mirror| mirror.name == text) else {
+            return Err(UnknownMirror {
+                name: text.to_owned(),
+                known: mirrors.into_iter().map(|mirror| mirror.name).collect(),
+                is_directory: Path::new(text).is_dir(),
+            }
+            .into());
+        };
+        if mirror.signed && direction == Direction::Push {
+            self.printer.warn(format_args!(
+                "the mirror `{text}` is to hold signed packages, and hod signs none yet: Spack \
+                 installs what is pushed with `--no-check-signature`, or after `spack mirror set \
+                 --unsigned {text}`"
+            ));
+        }
+        directory(mirror, direction)
+            .with_context(|| format!("cannot use the mirror `{text}` of Spack's configuration"))
+    }
+
+    /// The directories of all configured mirrors that hold binaries and can be read.
+    pub(crate) fn mirrors(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut directories = Vec::new();
+        for mirror in self.config()?.mirrors()?.iter().filter(|mirror| mirror.binary) {
+            match directory(mirror, Direction::Fetch) {
+                Ok(directory) => directories.push(directory),
+                Err(error) => self.printer.warn(format_args!(
+                    "left out the mirror `{}` of Spack's configuration: {error}",
+                    mirror.name
+                )),
+            }
+        }
+        if directories.is_empty() {
+            return Err(NoMirrors.into());
+        }
+        Ok(directories)
+    }
+
+    /// The store that is meant: the one named, else that of `HOD_STORE` or of Spack.
+    pub(crate) fn store(&self, explicit: Option<&Path>) -> anyhow::Result<Arc<Store>> {
+        let request = StoreRequest { explicit: explicit.map(Path::to_owned) };
+        let found = hod_store::find_store(&request, &self.environment)?;
+        for warning in &found.warnings {
+            self.printer.warn(warning);
+        }
+        self.open(&found)
+    }
+
+    fn open(&self, found: &Found) -> anyhow::Result<Arc<Store>> {
+        let on_wait = |waiting: &hod_store::Waiting| {
+            let holder = waiting.holder.map(|pid| format!(", locked by process {pid}"));
+            self.printer.say(format_args!(
+                "Waiting for the database of `{}`{}",
+                found.path.display(),
+                holder.unwrap_or_default()
+            ));
+        };
+        let is_cancelled = || self.cancel.is_cancelled();
+        let patience =
+            Patience { on_wait: &on_wait, is_cancelled: &is_cancelled, ..Patience::default() };
+        let store = Store::open(&found.path, &found.options(patience))?;
+        for warning in store.warnings() {
+            self.printer.warn(warning);
+        }
+        Ok(Arc::new(store))
+    }
+}
+
+/// What a word that names a package is: a path contains a `/` or is `.` or `..` (`spack-format`
+/// 6.1); but `/abc1234` and `name/abc1234` are hashes, unless there is such a directory.
+pub(crate) fn what(word: &OsStr) -> What {
+    let Some(text) = word.to_str() else { return What::Prefix(PathBuf::from(word)) };
+    let is_query = || {
+        let query = text.parse::<hod_spec::Query>();
+        query.is_ok_and(|query| query.hash_prefix().is_some())
+    };
+    if !is_path(text) || (!Path::new(text).exists() && is_query()) {
+        What::Query(text.to_owned())
+    } else {
+        What::Prefix(PathBuf::from(text))
+    }
+}
+
+/// The rule by which Spack tells paths from names (`spack-format` 6.1).
+pub(crate) fn is_path(text: &str) -> bool {
+    text.contains('/') || matches!(text, "." | "..")
+}
+
+fn directory(mirror: &MirrorConfig, direction: Direction) -> anyhow::Result<PathBuf> {
+    let url = match direction {
+        Direction::Fetch => &mirror.fetch.url,
+        Direction::Push => match &mirror.push {
+            Some(push) => &push.url,
+            None => return Err(anyhow!("it has no place to push to")),
+        },
+    };
+    let Some((scheme, rest)) = url.split_once("://") else { return Ok(PathBuf::from(url)) };
+    directory_of_url(url, scheme, rest).map_err(|what| anyhow!(what))
+}
+
+/// The directory of a `file://` URL. Other URLs are refused: taken for a path, each would become
+/// a directory named `oci:`.
+fn directory_of_url(url: &str, scheme: &str, rest: &str) -> Result<PathBuf, String> {
+    if scheme != "file" {
+        return Err(format!("only directories can be mirrors so far, not `{url}`"));
+    }
+    if !rest.starts_with('/') {
+        return Err(format!(
+            "`{url}` needs an absolute path after `file://`, as in `file:///srv/mirror`"
+        ));
+    }
+    Ok(PathBuf::from(rest))
+}
+
+/// A mirror that must exist.
+pub(crate) fn open(path: &Path) -> anyhow::Result<DirectoryMirror> {
+    Ok(DirectoryMirror::open(path)?)
+}
+
+/// A word that is neither a path nor the name of a mirror.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no mirror named `{name}` in Spack's configuration")]
+pub(crate) struct UnknownMirror {
+    pub(crate) name: String,
+    pub(crate) known: Vec<String>,
+    pub(crate) is_directory: bool,
+}
+
+/// Nobody said where to look.
+#[derive(Debug, thiserror::Error)]
+#[error("no mirror was named, and Spack's configuration has none that can be read")]
+pub(crate) struct NoMirrors;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_mirror_is_one_of_a_directory() {
+        let directory = |url: &str| {
+            let (scheme, rest) = url.split_once("://").unwrap();
+            directory_of_url(url, scheme, rest)
+        };
+        assert_eq!(directory("file:///srv/cache").unwrap(), PathBuf::from("/srv/cache"));
+        assert!(directory("oci://ghcr.io/a/b").unwrap_err().contains("not `oci://ghcr.io/a/b`"));
+        assert!(directory("file://cache").unwrap_err().contains("absolute"));
+    }
+
+    #[test]
+    fn a_word_is_a_path_or_a_query() {
+        let query = |text: &str| assert_eq!(what(text.as_ref()), What::Query(text.to_owned()));
+        let prefix =
+            |text: &str| assert_eq!(what(text.as_ref()), What::Prefix(PathBuf::from(text)));
+        query("zlib");
+        query("zlib@1.3+shared");
+        query("/abcdefg");
+        query("zlib/abcdefg");
+        prefix(".");
+        prefix("./zlib");
+        prefix("/tmp");
+        prefix("/opt/zlib-1.3.1");
+    }
+}
