@@ -19,6 +19,7 @@ mod plan;
 mod probe;
 mod publish;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use hod_archive::{Cancel, Codec, DiffId, Digest, Encoders, Encoding};
 use hod_mirror::{DirectoryMirror, IndexReport};
+use hod_spec::DagHash;
 use hod_store::Redistribution;
 
 use crate::index::{IndexMode, index};
@@ -210,9 +212,9 @@ pub fn push(
     let probes = probe::all(mirror, &tags, packages, options)?;
     let (left_out, recipes) =
         if options.private { (Vec::new(), None) } else { forbidden(packages, &probes) };
+    let hashes: HashSet<DagHash> = left_out.iter().map(|left| left.hash).collect();
     let is_left_out = |package: &Package| {
-        let hash = package.as_installed().map(crate::Installed::hash);
-        left_out.iter().any(|left| Some(left.hash) == hash)
+        package.as_installed().is_some_and(|installed| hashes.contains(&installed.hash()))
     };
 
     let mut publisher = Publisher::new(mirror, &tags, packages, options, reporter);

@@ -1,5 +1,6 @@
 //! Which specs of a store a push takes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hod_spec::{DagHash, Nodes as _, Query, Selection, Spec, push_order, runtime_closure};
@@ -59,11 +60,12 @@ pub enum Reason {
 pub fn select(store: &Arc<Store>, roots: &[DagHash], options: &SelectOptions) -> Selected {
     let nodes: &Store = store;
     let root_specs: Vec<&Spec> = roots.iter().filter_map(|hash| nodes.node(hash)).collect();
-    let needed: std::collections::HashSet<DagHash> =
+    let needed: HashSet<DagHash> =
         runtime_closure(nodes, root_specs.iter().copied()).iter().map(|spec| spec.hash).collect();
     let mut selected = Selected::default();
+    let is_root: HashSet<&DagHash> = roots.iter().collect();
     for spec in push_order(nodes, root_specs.iter().copied(), options.dependencies) {
-        if options.without_roots && roots.contains(&spec.hash) {
+        if options.without_roots && is_root.contains(&spec.hash) {
             continue;
         }
         let is_installed = store.record(&spec.hash).is_some_and(|record| record.installed);

@@ -35,6 +35,14 @@ pub fn installed<'a>(store: &'a Store, wanted: Option<&Wanted>) -> Result<Vec<&'
 /// # Errors
 /// [`Error::NotFound`] and [`Error::Ambiguous`].
 pub fn find_installed(store: &Store, wanted: &Wanted) -> Result<DagHash, Error> {
+    // A whole hash needs no search: scripts name thousands of specs so.
+    let whole = wanted.query()?.hash_prefix().and_then(|hash| hash.parse::<DagHash>().ok());
+    if let Some(record) = whole.and_then(|hash| store.record(&hash))
+        && record.installed
+        && wanted.query()?.matches(&record.spec, store)
+    {
+        return Ok(record.spec.hash);
+    }
     let matches = installed(store, Some(wanted))?;
     match &matches[..] {
         [one] => Ok(one.spec.hash),

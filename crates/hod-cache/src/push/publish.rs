@@ -13,7 +13,7 @@ use super::lane::{Names, Prepared};
 use super::probe::{self, Tags};
 use super::{Image, Outcome, PushOptions, Pushed};
 use crate::environment::Inspected;
-use crate::{Error, Event, Package, Reporter, package};
+use crate::{Error, Event, Installed, Package, Reporter, package};
 
 /// The one who publishes. Works in the order in which packages become ready.
 pub(super) struct Publisher<'a> {
@@ -22,6 +22,8 @@ pub(super) struct Publisher<'a> {
     packages: &'a [Package],
     options: &'a PushOptions,
     reporter: &'a dyn Reporter,
+    /// All specs of this push.
+    pushed: HashSet<DagHash>,
     /// Specs of this push whose outcome is still open.
     open: HashSet<DagHash>,
     /// Layers of specs; `None`: there is none, and there will be none.
@@ -50,6 +52,8 @@ impl<'a> Publisher<'a> {
         reporter: &'a dyn Reporter,
     ) -> Self {
         let outcomes = packages.iter().map(|_| None).collect();
+        let pushed = packages.iter().filter_map(Package::as_installed);
+        let pushed = pushed.map(Installed::hash).collect();
         let (open, layers, waiting) = (HashSet::new(), HashMap::new(), Vec::new());
         let inspected = Inspected::default();
         Self {
@@ -58,6 +62,7 @@ impl<'a> Publisher<'a> {
             packages,
             options,
             reporter,
+            pushed,
             open,
             layers,
             waiting,
@@ -208,10 +213,7 @@ impl<'a> Publisher<'a> {
         if let Some(known) = self.layers.get(&spec.hash) {
             return Ok(*known);
         }
-        let is_pushed = || self.packages.iter().filter_map(Package::as_installed);
-        let layer = if self.options.partial_images
-            && !is_pushed().any(|installed| installed.hash() == spec.hash)
-        {
+        let layer = if self.options.partial_images && !self.pushed.contains(&spec.hash) {
             None
         } else {
             probe::layer(self.mirror, self.tags, spec)?.map(|(layer, _)| layer)

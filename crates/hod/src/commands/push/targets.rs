@@ -1,6 +1,6 @@
 //! What is to be pushed: the words of the command line become packages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Targets {
     pub(super) packages: Vec<Package>,
     pub(super) left_out: Vec<LeftOut>,
     /// What was asked for, of what is in a store.
-    pub(super) roots: Vec<String>,
+    pub(super) roots: BTreeSet<String>,
 }
 
 impl Targets {
@@ -36,7 +36,7 @@ impl Targets {
         match self.left_out.len() {
             0 => format!(
                 "{} and all it needs are external, or nothing is left of it",
-                some(&self.roots)
+                some(&self.roots.iter().cloned().collect::<Vec<_>>())
             ),
             _ => "everything is left out".to_owned(),
         }
@@ -75,6 +75,13 @@ impl Stores<'_> {
     }
 }
 
+/// What was asked for of one store, each spec once.
+struct Roots {
+    store: Arc<Store>,
+    hashes: Vec<DagHash>,
+    seen: HashSet<DagHash>,
+}
+
 /// All words are understood before anything is packed: a mistyped one costs no time.
 pub(super) fn targets(
     arguments: &cli::Push,
@@ -84,14 +91,16 @@ pub(super) fn targets(
     let (default, others) = (None, BTreeMap::new());
     let mut stores = Stores { surroundings, explicit, default, others };
     let mut plain: Vec<Package> = Vec::new();
-    let mut roots: Vec<(Arc<Store>, Vec<DagHash>)> = Vec::new();
-    let mut add = |store: Arc<Store>, hash: DagHash| match roots
-        .iter_mut()
-        .find(|(other, _)| Arc::ptr_eq(other, &store))
-    {
-        Some((_, hashes)) if hashes.contains(&hash) => {}
-        Some((_, hashes)) => hashes.push(hash),
-        None => roots.push((store, vec![hash])),
+    let mut roots: Vec<Roots> = Vec::new();
+    let mut add = |store: Arc<Store>, hash: DagHash| {
+        let at = roots.iter().position(|roots| Arc::ptr_eq(&roots.store, &store));
+        let at = at.unwrap_or_else(|| {
+            roots.push(Roots { store, hashes: Vec::new(), seen: HashSet::new() });
+            roots.len() - 1
+        });
+        if roots[at].seen.insert(hash) {
+            roots[at].hashes.push(hash);
+        }
     };
     for word in &arguments.what {
         match what(word) {
@@ -125,7 +134,7 @@ pub(super) fn targets(
     }
     let mut targets = Targets { packages: plain, ..Targets::default() };
     let options = options(arguments)?;
-    for (store, hashes) in roots {
+    for Roots { store, hashes, .. } in roots {
         let labels = hashes.iter().filter_map(|hash| Some(store.record(hash)?.spec.label()));
         targets.roots.extend(labels);
         let selected = select(&store, &hashes, &options);
@@ -229,8 +238,8 @@ pub(super) fn tell(targets: &Targets, printer: &Printer) {
         let is_root =
             |package: &&Package| package.as_installed().is_some() && targets.is_root(package);
         let roots = targets.packages.iter().filter(is_root).count();
-        let named = match &targets.roots[..] {
-            [one] if roots == 1 => format!("`{one}`"),
+        let named = match targets.roots.first() {
+            Some(one) if roots == 1 => format!("`{one}`"),
             _ => count(roots as u64, "root"),
         };
         let rest = match (roots, specs - roots) {
