@@ -58,6 +58,15 @@ fn seconds(microseconds: i64) -> f64 {
     microseconds as f64 / 1e6
 }
 
+/// What surrounds a command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Environment<'a> {
+    /// These variables and `PATH`, and nothing else.
+    Only(&'a [(&'a str, &'a Path)]),
+    /// Whatever surrounds us.
+    Ours,
+}
+
 /// Runs `command` (program first) to its end, with `variables` as its only environment beside
 /// `PATH`. Fails with what it printed if it failed.
 pub(crate) fn run(
@@ -65,17 +74,26 @@ pub(crate) fn run(
     variables: &[(&str, &Path)],
     scratch: &Path,
 ) -> anyhow::Result<Usage> {
+    run_in(Environment::Only(variables), command, scratch)
+}
+
+/// The same with another environment.
+pub(crate) fn run_in(
+    environment: Environment<'_>,
+    command: &[OsString],
+    scratch: &Path,
+) -> anyhow::Result<Usage> {
     let report = scratch.join("usage.json");
-    let output = Command::new(std::env::current_exe()?)
-        .arg(SUBCOMMAND)
-        .arg(&report)
-        .args(command)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LANG", "C.UTF-8")
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null())
-        .output()?;
+    let mut child = Command::new(std::env::current_exe()?);
+    child.arg(SUBCOMMAND).arg(&report).args(command).stdin(Stdio::null());
+    if let Environment::Only(variables) = environment {
+        child
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("LANG", "C.UTF-8")
+            .envs(variables.iter().copied());
+    }
+    let output = child.output()?;
     if !output.status.success() {
         let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
         bail!(

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::child::{self, Usage};
+use crate::spack::Spack;
 use crate::table::Table;
 
 /// A prefix to be packed.
@@ -17,6 +18,13 @@ use crate::table::Table;
 pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) prefix: PathBuf,
+}
+
+/// A Spack store, and what of it is to be pushed.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) root: PathBuf,
+    pub(crate) specs: Vec<String>,
 }
 
 /// The outcome of packing once. Its files vanish with it.
@@ -42,6 +50,9 @@ pub(crate) struct Harness {
     scripts: PathBuf,
     corpora: PathBuf,
     wanted: Vec<String>,
+    store: Option<PathBuf>,
+    specs: Vec<String>,
+    pub(crate) spack: Option<Spack>,
     pub(crate) runs: usize,
     pub(crate) memory: TempDir,
     pub(crate) disk: TempDir,
@@ -52,20 +63,30 @@ impl Harness {
     pub(crate) fn new(cli: &crate::Cli) -> anyhow::Result<Self> {
         let hod = fs_err::canonicalize(&cli.hod)
             .context("build it first: cargo build --release -p hod")?;
-        let corpora = fs_err::canonicalize(&cli.corpus_dir)
-            .context("make them first: cargo run --release -p xtask -- corpus")?;
+        // A corpus that is not there is said to be left out by whoever wants it.
+        let corpora = fs_err::canonicalize(&cli.corpus_dir).unwrap_or(cli.corpus_dir.clone());
+        let spack = cli.spack.as_ref().map(|path| Spack::new(path, cli.spack_config.as_deref()));
         let harness = Self {
             hod,
             python: interpreter(&cli.python)?,
             scripts: Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(),
             corpora,
             wanted: cli.corpora.clone(),
+            store: cli.spack_store.as_ref().map(fs_err::canonicalize).transpose()?,
+            specs: cli.specs.clone(),
+            spack: spack.transpose()?,
             runs: cli.runs.max(1),
             memory: tempfile::Builder::new().prefix("hod-benches-").tempdir_in(&cli.memory_dir)?,
             disk: tempfile::Builder::new().prefix("hod-benches-").tempdir_in(&cli.disk_dir)?,
             tables: RefCell::default(),
         };
         harness.say(&format!("Machine: {}.", machine()));
+        match &harness.spack {
+            Some(spack) => harness.say(&format!("Spack: {}.", spack.version)),
+            None => {
+                harness.say("The real Spack is left out where it would be measured: no --spack.");
+            }
+        }
         Ok(harness)
     }
 
@@ -114,6 +135,50 @@ impl Harness {
             self.say(&format!("`{name}` is left out: it is not here."));
         }
         found.map(|prefix| Subject { name: name.to_owned(), prefix })
+    }
+
+    /// The store to be pushed: the one named, else the corpus's copy; `None` if there is neither,
+    /// which is reported.
+    pub(crate) fn store(&self) -> Option<Store> {
+        let corpus = self.corpora.join("spack-store/corpus");
+        let root = self.store.clone().unwrap_or(corpus);
+        if !root.join(".spack-db").is_dir() {
+            self.say("The store is left out: no --spack-store, and no corpus `spack-store`.");
+            return None;
+        }
+        Some(Store { root, specs: self.specs.clone() })
+    }
+
+    /// `hod push` of the runtime closure of a store's specs. The cache of hod is beside the mirror.
+    pub(crate) fn push_store(
+        &self,
+        store: &Store,
+        mirror: &Path,
+        options: &[&str],
+        wrap: &[OsString],
+    ) -> anyhow::Result<Usage> {
+        let mut arguments: Vec<OsString> = vec!["push".into(), mirror.into()];
+        arguments.extend(store.specs.iter().map(OsString::from));
+        arguments.extend(["--store".into(), store.root.clone().into()]);
+        arguments.extend(["--without-build-dependencies", "-q", "--no-progress"].map(Into::into));
+        if let Some(spack) = &self.spack {
+            arguments.extend(["--spack-prefix".into(), spack.root.clone().into()]);
+        }
+        arguments.extend(options.iter().map(OsString::from));
+        self.hod(&arguments, beside(mirror)?, wrap)
+    }
+
+    /// hod with these arguments, and with its cache in `scratch`.
+    pub(crate) fn hod(
+        &self,
+        arguments: &[OsString],
+        scratch: &Path,
+        wrap: &[OsString],
+    ) -> anyhow::Result<Usage> {
+        let mut command = wrap.to_vec();
+        command.push(self.hod.clone().into());
+        command.extend_from_slice(arguments);
+        hod_in(&command, scratch)
     }
 
     /// `hod push` of one prefix into a fresh mirror with a fresh cache. `wrap` is put before the
@@ -188,9 +253,17 @@ impl Harness {
     }
 }
 
+/// The directory in which a mirror lies.
+pub(crate) fn beside(mirror: &Path) -> anyhow::Result<&Path> {
+    mirror.parent().context("a mirror lies in a directory")
+}
+
+/// Where hod's cache is in its scratch directory.
+pub(crate) const CACHE: &str = "cache";
+
 /// Runs hod with a cache and a home of its own.
 fn hod_in(command: &[OsString], scratch: &Path) -> anyhow::Result<Usage> {
-    let cache = scratch.join("cache");
+    let cache = scratch.join(CACHE);
     child::run(command, &[("XDG_CACHE_HOME", &cache), ("HOME", scratch)], scratch)
 }
 

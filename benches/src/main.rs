@@ -1,20 +1,27 @@
-//! Macro benchmarks: `hod` as a whole against Spack's way of doing the same (`peer.py`), against the
-//! floor of its own parts, and under a file system that answers slowly. Prints Markdown tables for
-//! BENCHMARKS.md, where the methods are written down.
+//! Macro benchmarks: `hod` as a whole against Spack's way of doing the same (`peer.py`) or the real
+//! Spack, against the floor of its own parts, and under a file system that answers slowly. Prints
+//! Markdown tables for BENCHMARKS.md, where the methods are written down.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are the product")]
 
 mod child;
+mod entries;
 mod floor;
 mod harness;
+mod index;
 mod memory;
 mod pack;
 mod parts;
+mod repeat;
 mod shape;
 mod slow_fs;
+mod spack;
+mod store_push;
 mod strace;
 mod stream;
+mod synthetic;
 mod syscalls;
 mod table;
+mod trace;
 mod unpack;
 
 use std::path::PathBuf;
@@ -50,6 +57,18 @@ struct Cli {
     /// A directory on a real disk, for unpacking.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     disk_dir: PathBuf,
+    /// The program of a real Spack, which runs in the environment of this command.
+    #[arg(long, requires = "spack_store")]
+    spack: Option<PathBuf>,
+    /// A configuration scope for it (`spack -C`), which names the store.
+    #[arg(long, value_name = "DIR", requires = "spack")]
+    spack_config: Option<PathBuf>,
+    /// The store that is pushed, instead of the corpus `spack-store`: its root.
+    #[arg(long, value_name = "PATH")]
+    spack_store: Option<PathBuf>,
+    /// What of the store is pushed, with all it needs at run time; repeatable.
+    #[arg(long = "spec", value_name = "SPEC", default_values = ["python", "hello", "libpng"])]
+    specs: Vec<String>,
     /// Where to write the same numbers as JSON, with every single sample.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -69,6 +88,12 @@ enum What {
     Memory,
     /// Wall time of unpacking, and system calls per file.
     Unpack,
+    /// A whole store, against the real Spack and against its parts done alone.
+    StorePush,
+    /// A push of what is there already.
+    Repeat,
+    /// Databases of 100,000 packages, and the index of a mirror.
+    Index,
     /// All of the above.
     All,
 }
@@ -82,6 +107,9 @@ const SECTIONS: &[(What, Section)] = &[
     (What::SlowFs, slow_fs::run),
     (What::Memory, memory::run),
     (What::Unpack, unpack::run),
+    (What::StorePush, store_push::run),
+    (What::Repeat, repeat::run),
+    (What::Index, index::run),
 ];
 
 fn main() -> anyhow::Result<()> {

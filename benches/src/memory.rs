@@ -1,7 +1,7 @@
 //! The largest resident set of a push.
 
 use crate::harness::Harness;
-use crate::table::{Table, grouped};
+use crate::table::{Table, mebibytes};
 
 const SUBJECTS: &[&str] = &["cpython", "tiny", "million", "huge"];
 const VARIANTS: &[(&str, &[&str])] = &[
@@ -15,18 +15,22 @@ pub(crate) fn run(harness: &Harness) -> anyhow::Result<()> {
     for subject in harness.subjects(SUBJECTS) {
         for (name, options) in VARIANTS {
             let packed = harness.push(&subject, options, &[])?;
-            table.row([subject.name.clone(), (*name).to_owned(), mebibytes(&packed.usage)]);
+            table.row([
+                subject.name.clone(),
+                (*name).to_owned(),
+                mebibytes(packed.usage.max_rss_kib),
+            ]);
         }
         // Ten gigabytes take the peer minutes, and its memory does not depend on the size of files.
         if subject.name != "huge" {
             let packed = harness.peer(&subject, &[])?;
-            table.row([subject.name, "Spack's way".to_owned(), mebibytes(&packed.usage)]);
+            table.row([
+                subject.name,
+                "Spack's way".to_owned(),
+                mebibytes(packed.usage.max_rss_kib),
+            ]);
         }
     }
     harness.show(&table);
     Ok(())
-}
-
-fn mebibytes(usage: &crate::child::Usage) -> String {
-    grouped(u64::try_from(usage.max_rss_kib).unwrap_or(0).div_ceil(1024))
 }

@@ -89,6 +89,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> f64 {
     timed(|| std::hint::black_box(Sha256::digest(bytes))).0
 }
 
+/// Goes through a JSON document without keeping anything of it.
+pub(crate) fn json(bytes: &[u8]) -> anyhow::Result<f64> {
+    let (seconds, parsed) = timed(|| serde_json::from_slice::<serde::de::IgnoredAny>(bytes));
+    parsed?;
+    Ok(seconds)
+}
+
 /// Shows the content of every regular member to `scan` and counts those it returns true for.
 pub(crate) fn scan_members(
     tar: &[u8],

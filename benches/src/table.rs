@@ -30,6 +30,14 @@ impl Samples {
         }
     }
 
+    pub(crate) fn smallest(&self) -> f64 {
+        self.sorted().first().copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn largest(&self) -> f64 {
+        self.sorted().last().copied().unwrap_or(f64::NAN)
+    }
+
     pub(crate) fn values(&self) -> &[f64] {
         &self.0
     }
@@ -108,6 +116,11 @@ pub(crate) fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Peak memory in whole MiB.
+pub(crate) fn mebibytes(kibibytes: i64) -> String {
+    grouped(u64::try_from(kibibytes).unwrap_or(0).div_ceil(1024))
 }
 
 /// `numerator / denominator`, as far as a ratio of counts needs to be right.
