@@ -3,13 +3,15 @@
 use insta::assert_snapshot;
 
 use crate::golden::{copy_fixture, unpack_fixture};
-use crate::story::Story;
+use crate::story::{Story, settle};
 
 /// A story that begins with a store: zlib, bzip2, libpng, hello, linkfarm and gcc-runtime, made by
 /// Spack under `/opt/hpc/store`.
 fn story() -> Story {
     let story = Story::new();
     unpack_fixture("store.tar.zst", &story.at(""));
+    // So that what is packed is remembered.
+    settle();
     story
 }
 
