@@ -7,7 +7,8 @@ use data_encoding::{BASE32_NOPAD, Encoding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A DAG hash: SHA-1 over a spec's node and, through it, all its dependencies; written as 32
-/// characters of lower-case base 32 (`spack-format` 2.2). Ordered as it is written.
+/// characters of lower-case base 32 (`spack-format` 2.2). Ordered by its
+/// bytes, which is not quite the order of the text: there, digits come before letters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DagHash([u8; Self::BYTES]);
 
