@@ -205,6 +205,10 @@ pub enum Error {
         holder: Option<LockHolder>,
     },
 
+    /// A registry did not do what it was asked for.
+    #[error(transparent)]
+    Registry(Box<crate::registry::RegistryError>),
+
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -45,9 +45,11 @@
 //! What this crate does not do: it packs nothing, makes and verifies no signatures, and speaks to no
 //! network.
 
+pub mod credentials;
 mod directory;
 mod error;
 pub mod oci;
+pub mod registry;
 pub mod spack;
 
 pub use directory::{
