@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hod_mirror::DirectoryMirror;
+use std::fmt;
 
 /// Why a verb did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +25,10 @@ pub enum Error {
         source: Box<hod_archive::PackError>,
     },
     /// A mirror could not be read or written.
-    #[error("could not use the mirror `{}`", mirror.display())]
+    #[error("could not use the mirror `{mirror}`")]
     Mirror {
         /// The mirror.
-        mirror: PathBuf,
+        mirror: String,
         /// Why.
         source: Box<hod_mirror::Error>,
     },
@@ -41,10 +41,10 @@ pub enum Error {
         source: Box<hod_mirror::ParseError>,
     },
     /// Packages are complete in a mirror, but could not be given their names.
-    #[error("could not publish in the mirror `{}`", mirror.display())]
+    #[error("could not publish in the mirror `{mirror}`")]
     Publish {
         /// The mirror.
-        mirror: PathBuf,
+        mirror: String,
         /// Why; shared by all packages that were to be published together.
         source: std::sync::Arc<hod_mirror::Error>,
     },
@@ -144,10 +144,10 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn mirror(mirror: &DirectoryMirror, source: hod_mirror::Error) -> Self {
+    pub(crate) fn mirror(mirror: impl fmt::Display, source: hod_mirror::Error) -> Self {
         match source {
             hod_mirror::Error::Cancelled => Self::Cancelled,
-            source => Self::Mirror { mirror: mirror.path().to_owned(), source: Box::new(source) },
+            source => Self::Mirror { mirror: mirror.to_string(), source: Box::new(source) },
         }
     }
 }

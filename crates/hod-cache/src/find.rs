@@ -5,7 +5,7 @@ mod mirrored;
 mod similar;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hod_spec::{Query, QueryError};
 
@@ -18,23 +18,17 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A mirror.
-    Mirror(PathBuf),
+    Mirror(String),
     /// A store.
     Store(PathBuf),
 }
 
-impl Place {
-    /// Its directory.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Mirror(path) | Self::Store(path) => path,
-        }
-    }
-}
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path().display().fmt(f)
+        match self {
+            Self::Mirror(mirror) => f.write_str(mirror),
+            Self::Store(path) => path.display().fmt(f),
+        }
     }
 }
 

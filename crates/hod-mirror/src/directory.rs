@@ -14,6 +14,7 @@ mod spack;
 #[cfg(test)]
 mod crash_tests;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,12 @@ struct Shared {
     root: PathBuf,
     lock_method: lock::Method,
     is_prepared: AtomicBool,
+}
+
+impl fmt::Display for DirectoryMirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().display().fmt(f)
+    }
 }
 
 impl DirectoryMirror {
@@ -98,7 +105,7 @@ impl DirectoryMirror {
         self.path().join("oci/index.json")
     }
 
-    fn write_error(&self, what: Written) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    pub(crate) fn write_error(&self, what: Written) -> impl FnOnce(std::io::Error) -> Error + '_ {
         move |source| Error::Write { what, path: self.path().to_owned(), source }
     }
 }

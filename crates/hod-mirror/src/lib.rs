@@ -48,6 +48,7 @@
 pub mod credentials;
 mod directory;
 mod error;
+mod mirror;
 pub mod oci;
 pub mod registry;
 pub mod spack;
@@ -58,3 +59,4 @@ pub use directory::{
     SkippedEntry, SpackIndex, SpackNames, SpackPublication, Stored, V2Names, Waiting,
 };
 pub use error::{Error, Found, ParseError, Written};
+pub use mirror::{ImageMirror, Mirror, NamedManifest};

@@ -125,7 +125,7 @@ pub fn packages(mirror: &DirectoryMirror, wanted: Option<&Wanted>) -> Result<Lis
     }
     match wanted {
         Some(wanted) if listing.found.is_empty() => {
-            let place = Place::Mirror(mirror.path().to_owned());
+            let place = Place::Mirror(mirror.to_string());
             Err(wanted.not_found(place, listing.total, names, listing.unreadable))
         }
         _ => {
@@ -147,7 +147,7 @@ pub fn find(mirror: &DirectoryMirror, wanted: &Wanted) -> Result<Found, Error> {
     if matches.len() > 1 {
         return Err(Error::Ambiguous {
             query: wanted.as_str().to_owned(),
-            place: Place::Mirror(mirror.path().to_owned()),
+            place: Place::Mirror(mirror.to_string()),
             matches: matches.iter().map(Found::label).collect(),
         });
     }

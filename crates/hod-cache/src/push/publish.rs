@@ -244,9 +244,7 @@ impl<'a> Publisher<'a> {
     fn unpublished(&self, source: &Arc<hod_mirror::Error>) -> Error {
         match **source {
             hod_mirror::Error::Cancelled => Error::Cancelled,
-            _ => {
-                Error::Publish { mirror: self.mirror.path().to_owned(), source: Arc::clone(source) }
-            }
+            _ => Error::Publish { mirror: self.mirror.to_string(), source: Arc::clone(source) },
         }
     }
 }

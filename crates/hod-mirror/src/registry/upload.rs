@@ -63,6 +63,11 @@ pub enum Uploaded {
 }
 
 impl<'s> BlobSource<'s> {
+    /// Digest and size; waits for what is still being written.
+    pub(crate) fn digest_and_size(&self) -> Result<(Digest, u64), RegistryError> {
+        self.known()
+    }
+
     /// Digest and size, as soon as they are known or `bytes` are there.
     fn known_or(&self, bytes: u64) -> io::Result<Option<(Digest, u64)>> {
         match self {
