@@ -40,19 +40,59 @@ pub struct LayerDigests {
 /// members allow it. A truncated or corrupt stream is an error of kind `InvalidData` or
 /// `UnexpectedEof`.
 pub fn layer_digests(codec: Codec, source: impl Read) -> io::Result<LayerDigests> {
+    read_layer(codec, source, |_| ()).map(|(digests, ())| digests)
+}
+
+/// As [`layer_digests`], and hands the tar stream to `look` on the way. It need not read to the
+/// end. What it makes of the stream counts only if the stream was whole, or else is an error as
+/// there.
+pub fn read_layer<T: Send>(
+    codec: Codec,
+    source: impl Read,
+    look: impl FnOnce(&mut dyn Read) -> T + Send,
+) -> io::Result<(LayerDigests, T)> {
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let pipeline =
         Pipeline { codec, jobs, cancel: Cancel::default(), most_bytes: None, progress: None };
-    let (drained, digests) = pipeline.run(source, |chunks| {
+    let (seen, digests) = pipeline.run(source, |chunks| {
+        let mut stream = Watched { chunks, failure: None };
+        let seen = look(&mut stream);
+        if let Some(failure) = stream.failure {
+            return Err(failure);
+        }
+        let _ = chunks.take(u64::MAX);
         while chunks.advance()? {
             let _ = chunks.take(u64::MAX);
         }
-        Ok(())
+        Ok(seen)
     });
-    match drained {
-        Ok(()) => Ok(digests),
+    match seen {
+        Ok(seen) => Ok((digests, seen)),
         Err(DecodeError::Read(error)) => Err(error),
         Err(error) => Err(io::Error::new(error.io_kind(), error)),
+    }
+}
+
+/// Keeps the failure of a stream, whatever its reader does about it: the members after a damaged
+/// one could be read.
+struct Watched<'a> {
+    chunks: &'a mut Chunks,
+    failure: Option<DecodeError>,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.failure.is_none() && self.chunks.available() == 0 {
+            match self.chunks.advance() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(failure) => self.failure = Some(failure),
+            }
+        }
+        match &self.failure {
+            None => self.chunks.read(buffer),
+            Some(failure) => Err(failure.io_kind().into()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod unpack;
 
 pub use cancel::Cancel;
 pub use compression::Codec;
-pub use decode::{DecodeError, LayerDigests, decoder, layer_digests};
+pub use decode::{DecodeError, LayerDigests, decoder, layer_digests, read_layer};
 pub use digest::{DiffId, Digest, DigestWriter, ParseDigestError};
 pub use encode::{Encoders, Encoding, EncodingError, Level, Members};
 pub use pack::{

@@ -10,11 +10,16 @@ mod json;
 mod manifest;
 mod name;
 mod spec_file;
+mod tree;
 
 pub use clearsign::{ClearsignError, Signature};
 pub use entry::{SpackContent, SpackEntry, SpackLayer, SpackLayout};
 pub use manifest::{BlobKind, BlobRecord, Manifest, SpecManifest};
 pub use name::{EntryName, EntryNameError, V2Name};
 pub use spec_file::V2SpecFile;
+pub use tree::packed_name;
 
 pub(crate) use json::compact;
+
+/// A spec with all its dependencies has at most a few hundred KiB.
+pub(crate) const SPEC_LIMIT: u64 = 64 << 20;

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hod_archive::{
     Codec, DecodeError, Digest, TarError, UnpackError, UnpackOptions, Unpacked, decoder,
-    layer_digests, unpack,
+    layer_digests, read_layer, unpack,
 };
 
 use crate::archive::Archive;
@@ -126,6 +126,37 @@ fn a_blob_cut_anywhere_is_an_error() {
     let blob = gzip(&tar);
     let error = layer_digests(Codec::Gzip, &blob[..blob.len() - 5]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn whoever_looks_into_a_layer_sees_its_stream_and_changes_no_digest() {
+    let tar = package();
+    for blob in [gzip(&tar), members(&tar, 50_000)] {
+        let whole = layer_digests(Codec::Gzip, &blob[..]).unwrap();
+        for most in [0, 1, 60_000, u64::MAX] {
+            let (digests, seen) = read_layer(Codec::Gzip, &blob[..], |stream| {
+                let mut seen = Vec::new();
+                stream.take(most).read_to_end(&mut seen).map(|_| seen)
+            })
+            .unwrap();
+            assert_eq!((digests.digest, digests.diff_id), (whole.digest, whole.diff_id), "{most}");
+            assert_eq!(digests.uncompressed_size, tar.len() as u64);
+            let most = usize::try_from(most).unwrap().min(tar.len());
+            assert!(seen.unwrap() == tar[..most], "{most}");
+        }
+    }
+}
+
+/// The members behind the damaged one are good.
+#[test]
+fn damage_is_an_error_even_if_whoever_looks_does_not_care() {
+    let tar = package();
+    let mut blob = members(&tar, 50_000);
+    blob[1000] ^= 1;
+    let ignored = read_layer(Codec::Gzip, &blob[..], |stream| {
+        let _ = std::io::copy(stream, &mut std::io::sink());
+    });
+    assert_eq!(ignored.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hod_archive::{Codec, layer_digests};
+use hod_archive::{Codec, read_layer};
 use hod_mirror::DirectoryMirror;
 use hod_mirror::oci::{Descriptor, PackageFacts};
-use hod_mirror::spack::{EntryName, Signature, SpackEntry};
+use hod_mirror::spack::{EntryName, Signature, SpackEntry, packed_name};
 use hod_spec::{Spec, runtime_closure};
 
 use super::image::Layer;
@@ -128,7 +128,6 @@ pub(super) fn probe(
     let spec = installed.spec();
     let found = entry(mirror, spec)?;
     let is_signed = found.as_ref().is_some_and(|entry| entry.signature != Signature::None);
-    let entry = found.and_then(|entry| blob(mirror, &entry));
     let layers = if is_partial {
         1
     } else {
@@ -147,6 +146,11 @@ pub(super) fn probe(
     let image_layer = image.as_ref().and_then(|(_, manifest)| manifest.layers.last());
     let image_layer = image_layer.map(|layer| layer.digest);
     let image = image.map(|(descriptor, _)| descriptor);
+    // Where nothing is left to do no content is read. Any other entry may be of another spec.
+    let entry = found.and_then(|entry| {
+        let is_done = image_layer == Some(entry.layer.digest);
+        blob(mirror, &entry).filter(|_| is_done || mirror.read_spec(&entry).is_ok())
+    });
     Ok(Probe { entry, image, image_layer, is_signed })
 }
 
@@ -158,26 +162,40 @@ pub(super) fn layer(
     tags: &Tags,
     spec: &Spec,
 ) -> Result<Option<(Layer, Option<PackageFacts>)>, Error> {
-    let error = |source| Error::mirror(mirror, source);
-    let entry = entry(mirror, spec)?.and_then(|entry| blob(mirror, &entry));
-    if let Some(found) = layer_of_image(mirror, tags, spec)
-        // Where they differ, the entry counts: it is what Spack installs.
-        && entry.is_none_or(|entry| entry.digest == found.0.digest)
+    let image = layer_of_image(mirror, tags, spec);
+    // Where they differ, the entry counts, for it is what Spack installs, if it is of this spec.
+    if let Some(entry) = entry(mirror, spec)?
+        && image.as_ref().is_none_or(|(layer, _)| layer.digest != entry.layer.digest)
+        && let Some(blob) = blob(mirror, &entry)
+        && mirror.read_spec(&entry).is_ok()
+        && let Some(layer) = layer_of_entry(mirror, spec, blob)?
     {
-        return Ok(Some(found));
+        return Ok(Some((layer, None)));
     }
-    let Some(Blob { digest, size }) = entry else { return Ok(None) };
+    Ok(image)
+}
+
+/// The layer an entry names, if the install tree in it is that of `spec`.
+fn layer_of_entry(
+    mirror: &DirectoryMirror,
+    spec: &Spec,
+    Blob { digest, size }: Blob,
+) -> Result<Option<Layer>, Error> {
+    let error = |source| Error::mirror(mirror, source);
     mirror.share_with_oci(&digest, size).map_err(error)?;
     let blob = mirror.open_blob(&digest).map_err(error)?;
-    let found = layer_digests(Codec::Gzip, blob).map_err(|source| {
-        let path = mirror.blob_path(&digest);
-        error(hod_mirror::Error::Read { path, source })
-    })?;
+    let (found, packed) =
+        read_layer(Codec::Gzip, blob, |tar| packed_name(tar)).map_err(|source| {
+            let path = mirror.blob_path(&digest);
+            error(hod_mirror::Error::Read { path, source })
+        })?;
     if found.digest != digest {
         let found = found.digest;
         return Err(error(hod_mirror::Error::DigestMismatch { expected: digest, found }));
     }
-    Ok(Some((Layer { codec: Codec::Gzip, digest, size, diff_id: found.diff_id }, None)))
+    let is_its_own = matches!(packed, Ok(Some(name)) if name.hash() == spec.hash);
+    let layer = Layer { codec: Codec::Gzip, digest, size, diff_id: found.diff_id };
+    Ok(is_its_own.then_some(layer))
 }
 
 fn layer_of_image(

@@ -7,6 +7,7 @@
 
 mod blob;
 mod graph;
+mod problem;
 mod report;
 mod spack;
 mod v2;
@@ -19,7 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err as fs;
 use hod_archive::{Cancel, Digest};
 
-pub use report::{CheckProgress, CheckReport, Finding, Problem, Role};
+pub use problem::{Problem, Role};
+pub use report::{CheckProgress, CheckReport, Finding};
 
 use self::blob::{Examined, Facts, Reading, Task};
 use self::graph::Expected;
@@ -28,6 +30,7 @@ use self::v2::{Tarball, V2};
 use super::{DirectoryMirror, durable};
 use crate::error::Error;
 use crate::oci::{Document, Index};
+use crate::spack::EntryName;
 
 /// Tags, in the order in which they are shown.
 type Tags = BTreeSet<String>;
@@ -83,7 +86,8 @@ impl DirectoryMirror {
             are_all_named: spack.is_complete,
         };
         let seen = run.check_oci(&oci, graph.read, &spack_half, &shared, &mut report)?;
-        run.check_spack(&spack_half, spack_read, &oci, seen, &mut report)?;
+        let packed = run.check_spack(&spack_half, spack_read, &oci, seen, &mut report)?;
+        spack.compare_trees(&packed);
         report.count_spack(spack, &v2);
         run.check_v2(v2, &mut report)?;
         for stale in durable::stale(&self.temporary_directory()) {
@@ -253,7 +257,7 @@ impl Run<'_> {
         Ok(seen)
     }
 
-    /// Reads those blobs of the Spack half that are not among the `seen`.
+    /// Reads those blobs of the Spack half that are not `seen`. Returns whose trees its layers are.
     fn check_spack(
         &self,
         spack: &Half,
@@ -261,7 +265,7 @@ impl Run<'_> {
         oci: &Half,
         seen: Documents,
         report: &mut CheckReport,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<Digest, EntryName>, Error> {
         // Only its name is waste where the file is that of an image.
         let is_oci = |digest: &Digest| {
             seen.contains_key(digest) && (oci.expected.contains_key(digest) || !oci.are_all_named)
@@ -285,11 +289,13 @@ impl Run<'_> {
             path: self.mirror.spack_blob_path(&digest),
             outcome,
         });
-        for examined in known.chain(blob::examine(self, tasks)?) {
+        let mut packed = BTreeMap::new();
+        for mut examined in known.chain(blob::examine(self, tasks)?) {
+            packed.extend(examined.take_packed());
             let may_be_orphan = !needless.contains(&examined.digest);
             judge(examined, spack, report, may_be_orphan);
         }
-        Ok(())
+        Ok(packed)
     }
 
     /// Reads the tarballs of layout 2.

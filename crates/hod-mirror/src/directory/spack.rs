@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use hod_archive::Digest;
 
-pub(super) use entry::{SPEC_LIMIT, children, parse_spec, read_file};
 pub use entry::{SpackNames, V2Names};
+pub(super) use entry::{children, parse_spec, read_file};
 pub use index::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex};
 pub use publish::SpackPublication;
 

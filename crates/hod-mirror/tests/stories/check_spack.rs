@@ -34,6 +34,11 @@ fn cache() -> Cache {
 }
 
 impl Cache {
+    fn other(&self, name: &str) -> EntryName {
+        let names = self.mirror.spack_names().unwrap().names;
+        names.into_iter().find(|it| it.name() == name).unwrap()
+    }
+
     fn layer(&self) -> PathBuf {
         self.mirror.spack_blob_path(&self.manifest.layer_digest())
     }
@@ -92,12 +97,21 @@ type Damage = fn(&Cache) -> (PathBuf, Problem);
     (it.layer(), Problem::WrongSize { expected: 7, found: layer.content_length })
 })]
 #[case::the_spec_of_another_package(|it: &Cache| {
-    let names = it.mirror.spack_names().unwrap().names;
-    let other = names.iter().find(|name| name.name() == "zlib").unwrap();
-    let manifest = fs::read(it.mirror.spack_manifest_path(other)).unwrap();
+    let other = it.other("zlib");
+    let manifest = fs::read(it.mirror.spack_manifest_path(&other)).unwrap();
     fs::write(&it.manifest_path, manifest).unwrap();
     let (expected, found) = (it.name.to_string(), other.to_string());
     (it.manifest_path.clone(), Problem::WrongSpec { expected, found })
+})]
+#[case::the_install_tree_of_another_package(|it: &Cache| {
+    let other = it.other("zlib");
+    let entry = it.mirror.read_spack_entry(&other).unwrap().unwrap();
+    let manifest = SpecManifest::parse(fs::read(entry.path).unwrap()).unwrap();
+    it.rewrite(manifest.layer().clone(), it.manifest.spec().clone());
+    // Nothing else needs it.
+    fs::remove_file(it.layer()).unwrap();
+    let (expected, found) = (it.name.to_string(), other.to_string());
+    (it.manifest_path.clone(), Problem::WrongTree { expected, found })
 })]
 fn damage_is_found(#[case] damage: Damage) {
     let cache = cache();

@@ -4,17 +4,14 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
 
 use fs_err::File;
-use hod_archive::{
-    Codec, DiffId, Digest, DigestWriter, LayerDigests, TarReader, decoder, layer_digests,
-};
+use hod_archive::{Codec, DiffId, Digest, DigestWriter, LayerDigests, decoder, read_layer};
 
-use super::report::with_sources;
+use super::problem::with_sources;
 use super::{Problem, Run};
 use crate::directory::parallel;
 use crate::error::Error;
+use crate::spack::{EntryName, packed_name};
 
-/// An extension header (a long name) of a layer may claim this much.
-const MOST_EXTENSION: u64 = 1 << 20;
 /// How Spack's databases begin.
 const INDEX_START: &[u8] = br#"{"database":"#;
 
@@ -27,6 +24,8 @@ pub(super) struct Facts {
     pub(super) stream: Option<(Codec, DiffId, u64)>,
     /// It was read as a compressed archive, member by member.
     pub(super) is_archive: bool,
+    /// Whose install tree it holds, if it is a layer that says so.
+    pub(super) packed: Option<EntryName>,
     /// It begins as Spack's databases do.
     pub(super) is_index: bool,
     /// What is wrong with it although its digest is right.
@@ -35,7 +34,15 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn new(digest: Digest, size: u64) -> Self {
-        Self { digest, size, stream: None, is_archive: false, is_index: false, problem: None }
+        Self {
+            digest,
+            size,
+            stream: None,
+            is_archive: false,
+            packed: None,
+            is_index: false,
+            problem: None,
+        }
     }
 
     /// Whether it is known to be a gzip stream, or known not to be.
@@ -70,6 +77,14 @@ pub(super) struct Examined {
     pub(super) outcome: Result<Facts, Problem>,
 }
 
+impl Examined {
+    /// Whose install tree it is, if it is one and the blob its name says.
+    pub(super) fn take_packed(&mut self) -> Option<(Digest, EntryName)> {
+        let facts = self.outcome.as_mut().ok().filter(|facts| facts.digest == self.digest)?;
+        Some((self.digest, facts.packed.take()?))
+    }
+}
+
 /// Reads all blobs, the largest first so that no thread is left with a large one at the end.
 pub(super) fn examine(run: &Run<'_>, mut tasks: Vec<Task>) -> Result<Vec<Examined>, Error> {
     tasks.sort_by_key(|task| std::cmp::Reverse(task.size));
@@ -94,11 +109,13 @@ fn examine_one(run: &Run<'_>, task: &Task) -> Result<Facts, Problem> {
         Reading::Archive => return examine_archive(Observed::new(open()?, run)),
         Reading::Stream(codec) => {
             let mut source = Observed::new(open()?, run);
-            match layer_digests(codec, &mut source) {
-                Ok(LayerDigests { digest, size, diff_id, uncompressed_size }) => {
+            match read_layer(codec, &mut source, |tar| packed_name(tar)) {
+                Ok((LayerDigests { digest, size, diff_id, uncompressed_size }, packed)) => {
                     run.advance(1, 0);
                     let stream = Some((codec, diff_id, uncompressed_size));
-                    return Ok(Facts { stream, ..Facts::new(digest, size) });
+                    // Of an image, other things may be layers.
+                    let packed = packed.ok().flatten();
+                    return Ok(Facts { stream, packed, ..Facts::new(digest, size) });
                 }
                 Err(error) if source.has_failed => return Err(unreadable(error)),
                 Err(error) => {
@@ -117,11 +134,7 @@ fn examine_archive(source: Observed<'_>) -> Result<Facts, Problem> {
     let mut source = Hashed::new(source);
     let archive = decoder(Codec::Gzip, BufReader::with_capacity(1 << 18, &mut source))
         .map_err(|error| with_sources(&error))
-        .and_then(|stream| {
-            let mut archive = TarReader::new(stream, MOST_EXTENSION);
-            while archive.next_member().map_err(|error| with_sources(&error))?.is_some() {}
-            Ok(())
-        });
+        .and_then(|stream| packed_name(stream).map_err(|error| with_sources(&error)));
     if !source.source.has_failed {
         // What is behind the damage counts for the digest.
         let _ = io::copy(&mut source, &mut io::sink());
@@ -129,8 +142,11 @@ fn examine_archive(source: Observed<'_>) -> Result<Facts, Problem> {
     match archive {
         Err(reason) if source.source.has_failed => Err(Problem::Unreadable { reason }),
         archive => {
-            let problem = archive.err().map(|reason| Problem::Undecodable { reason });
-            Ok(Facts { is_archive: true, problem, ..source.complete() })
+            let (packed, problem) = match archive {
+                Ok(packed) => (packed, None),
+                Err(reason) => (None, Some(Problem::Undecodable { reason })),
+            };
+            Ok(Facts { is_archive: true, packed, problem, ..source.complete() })
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use hod_archive::{Codec, DiffId, Digest};
 
 use super::blob::Facts;
-use super::report::with_sources;
+use super::problem::with_sources;
 use super::{Problem, Role, Run, Tags};
 use crate::directory::parallel;
 use crate::error::Error;

@@ -11,14 +11,14 @@ use hod_spec::{DagHash, Database};
 
 use super::blob::Facts;
 use super::graph::Expected;
-use super::report::with_sources;
+use super::problem::with_sources;
 use super::{CheckReport, Documents, Problem, Role, Run, Tags};
 use crate::DirectoryMirror;
 use crate::directory::SpackNames;
 use crate::directory::parallel;
-use crate::directory::spack::{INDEX_LIMIT, SPEC_LIMIT, children, parse_spec, read_file};
+use crate::directory::spack::{INDEX_LIMIT, children, parse_spec, read_file};
 use crate::error::Error;
-use crate::spack::{BlobKind, EntryName, Manifest, Signature, SpecManifest};
+use crate::spack::{BlobKind, EntryName, Manifest, SPEC_LIMIT, Signature, SpecManifest};
 
 /// A file, whatever its names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(super) struct Spack {
     /// What the index calls available, as far as there is an index that can be read.
     pub(super) indexed: BTreeMap<DagHash, String>,
     is_index_damaged: bool,
+    /// Manifests, whose they are, and the install tree they lead to.
+    trees: Vec<(PathBuf, EntryName, Digest)>,
 }
 
 /// A file that names blobs.
@@ -105,7 +107,7 @@ pub(super) fn read(run: &Run<'_>) -> Result<(Documents, Spack), Error> {
     let manifests = parallel::map(&files, run.jobs, run.cancel, read_manifest)?;
 
     let mut documents: BTreeMap<Digest, BlobKind> = BTreeMap::new();
-    let mut specs: Vec<(&ManifestFile, &EntryName, Digest)> = Vec::new();
+    let mut specs: Vec<(&ManifestFile, &EntryName, Digest, Option<Digest>)> = Vec::new();
     let mut index = None;
     for (file, manifest) in files.iter().zip(manifests) {
         let tags: Tags = file.tag().into_iter().collect();
@@ -128,11 +130,14 @@ pub(super) fn read(run: &Run<'_>) -> Result<(Documents, Spack), Error> {
         if matches!(file.kind, Kind::Misplaced) {
             spack.findings.push((file.path.clone(), Problem::Misplaced, tags.clone()));
         }
+        let tree = manifest.first(BlobKind::Layer).ok().map(|(_, digest)| digest);
         for kind in [BlobKind::Spec, BlobKind::Index] {
             let Ok((_, digest)) = manifest.first(kind) else { continue };
             documents.insert(digest, kind);
             match &file.kind {
-                Kind::Package(name) if kind == BlobKind::Spec => specs.push((file, name, digest)),
+                Kind::Package(name) if kind == BlobKind::Spec => {
+                    specs.push((file, name, digest, tree));
+                }
                 Kind::Index if kind == BlobKind::Index => index = Some(digest),
                 _ => {}
             }
@@ -156,11 +161,13 @@ pub(super) fn read(run: &Run<'_>) -> Result<(Documents, Spack), Error> {
             _ => {}
         }
     }
-    for (file, name, digest) in specs {
+    for (file, name, digest, tree) in specs {
         let (expected, found) = (name.to_string(), names.get(&digest));
         if let Some(found) = found.filter(|found| **found != expected) {
             let problem = Problem::WrongSpec { expected: expected.clone(), found: found.clone() };
             spack.findings.push((file.path.clone(), problem, [expected].into()));
+        } else {
+            spack.trees.extend(tree.map(|tree| (file.path.clone(), name.clone(), tree)));
         }
     }
     Ok((read, spack))
@@ -191,6 +198,19 @@ impl Spack {
             expected.tags.extend(tags.iter().cloned());
             let sizes = expected.sizes.entry(record.content_length).or_default();
             sizes.extend(tags.iter().cloned());
+        }
+    }
+
+    /// Compares whose install trees the manifests should lead to with what those say, as far as
+    /// they say it. A manifest of another spec altogether is told already.
+    pub(super) fn compare_trees(&mut self, packed: &BTreeMap<Digest, EntryName>) {
+        for (path, name, tree) in std::mem::take(&mut self.trees) {
+            let found = packed.get(&tree).filter(|found| found.hash() != name.hash());
+            if let Some(found) = found {
+                let (expected, found) = (name.to_string(), found.to_string());
+                let tags = [expected.clone()].into();
+                self.findings.push((path, Problem::WrongTree { expected, found }, tags));
+            }
         }
     }
 

@@ -12,12 +12,10 @@ use super::INDEX_LIMIT;
 use crate::DirectoryMirror;
 use crate::error::{Error, ParseError};
 use crate::spack::{
-    BlobRecord, EntryName, Manifest, Signature, SpackContent, SpackEntry, SpackLayer, SpackLayout,
-    SpecManifest, V2Name, V2SpecFile,
+    BlobRecord, EntryName, Manifest, SPEC_LIMIT, Signature, SpackContent, SpackEntry, SpackLayer,
+    SpackLayout, SpecManifest, V2Name, V2SpecFile,
 };
 
-/// A spec with all its dependencies has at most a few hundred KiB.
-pub(in crate::directory) const SPEC_LIMIT: u64 = 64 << 20;
 const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
 /// The entries of layout 3 by their manifests' names.
