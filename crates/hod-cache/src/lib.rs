@@ -24,6 +24,7 @@
 mod environment;
 mod error;
 mod find;
+mod image;
 mod index;
 mod package;
 mod push;

@@ -12,7 +12,6 @@
 mod classify;
 mod describe;
 mod frame;
-mod image;
 mod lane;
 mod layer;
 mod plan;

@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use hod_archive::Encoders;
-use hod_mirror::oci::{PackageFacts, Tag};
+use hod_mirror::oci::{Descriptor, PackageFacts, Tag};
 use hod_mirror::spack::{BlobKind, BlobRecord};
 use hod_mirror::{DirectoryMirror, Publication, SpackPublication};
 
 use super::describe::Contents;
-use super::image::{self, Layer};
 use super::layer::{PackedLayer, Workshop};
 use super::probe::{self, Probe, Tags, entry_name};
 use super::{Image, Pushed};
+use crate::image::{self, Layer, Rendered};
 use crate::{Error, Event, Installed, Package, package};
 
 /// A thread that prepares packages.
@@ -69,7 +69,7 @@ impl Lane<'_> {
         let PackedLayer { layer, facts, was_packed } = self.packed(package)?;
         let pushed = pushed(&layer, Some(&facts), facts.hash.clone(), was_packed);
         let tag = package::tag(package.name(), package.version(), &facts.hash);
-        let manifest = image::put_plain(self.mirror, &layer, facts)?;
+        let manifest = put(self.mirror, &image::render_plain(&layer, facts)?)?;
         let tag = Tag::new(tag).expect("made of the characters a tag may have");
         // The tags of the beginning would do, if nobody else pushed.
         let named = self.mirror.entries().map_err(error)?.into_iter().any(|entry| {
@@ -133,6 +133,15 @@ impl Lane<'_> {
         let names = Names::Spec { entry, spec_text, facts: facts.map(Box::new) };
         Ok(Prepared { pushed, layer, names, start })
     }
+}
+
+/// Stores the documents of an image and returns its descriptor, still without a name.
+pub(super) fn put(mirror: &DirectoryMirror, image: &Rendered) -> Result<Descriptor, Error> {
+    let put = |bytes: &[u8]| mirror.put_blob(bytes);
+    put(&image.config)
+        .and_then(|_| put(&image.manifest.bytes))
+        .map_err(|source| Error::mirror(mirror, source))?;
+    Ok(Descriptor { platform: Some(image.platform.clone()), ..image.manifest.descriptor() })
 }
 
 fn pushed(layer: &Layer, facts: Option<&PackageFacts>, hash: String, was_packed: bool) -> Pushed {

@@ -13,7 +13,7 @@ use super::PushOptions;
 use super::classify::Classifier;
 use super::describe;
 use super::frame::Frame;
-use super::image::Layer;
+use crate::image::Layer;
 use crate::store::{Record, is_intact};
 use crate::{Error, Event, LocalStore, Package, Reporter};
 

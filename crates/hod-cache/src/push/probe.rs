@@ -10,8 +10,8 @@ use hod_mirror::oci::{Descriptor, PackageFacts};
 use hod_mirror::spack::{EntryName, Signature, SpackEntry, packed_name};
 use hod_spec::{Spec, runtime_closure};
 
-use super::image::Layer;
 use super::{Image, PushOptions, Pushed};
+use crate::image::Layer;
 use crate::{Error, Installed, Package, package};
 
 /// How many look-ups are worth a thread.

@@ -8,11 +8,11 @@ use hod_mirror::oci::Tag;
 use hod_mirror::{DirectoryMirror, Patience, Publication, SpackPublication, Waiting};
 use hod_spec::{DagHash, Spec, Topological};
 
-use super::image::{self, Layer};
-use super::lane::{Names, Prepared};
+use super::lane::{self, Names, Prepared};
 use super::probe::{self, Tags};
 use super::{Image, Outcome, PushOptions, Pushed};
 use crate::environment::Inspected;
+use crate::image::{self, Layer};
 use crate::{Error, Event, Installed, Package, Reporter, package};
 
 /// The one who publishes. Works in the order in which packages become ready.
@@ -194,14 +194,9 @@ impl<'a> Publisher<'a> {
                 }
             }
         }
-        let descriptor = image::put_spec(
-            self.mirror,
-            installed,
-            &layers,
-            spec_text,
-            facts,
-            &mut self.inspected,
-        )?;
+        let descriptor =
+            image::render_spec(installed, &layers, spec_text, facts, &mut self.inspected)?;
+        let descriptor = lane::put(self.mirror, &descriptor)?;
         let tag = package::spack_tag(installed.spec());
         prepared.pushed.image = Some(Image { tag: tag.clone(), manifest: descriptor.digest });
         let tag = Tag::for_spack_entry(tag).expect("made of the characters a tag may have");

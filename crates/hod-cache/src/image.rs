@@ -1,11 +1,11 @@
 //! Images: the same blobs, as container runtimes want them described.
 
 use hod_archive::{Codec, DiffId, Digest};
-use hod_mirror::DirectoryMirror;
 use hod_mirror::oci::{
     Descriptor, Document, ImageConfig, Manifest, PackageFacts, Platform, RootFs, RunConfig,
     media_type,
 };
+use hod_mirror::registry::RawManifest;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -18,11 +18,11 @@ const LAYOUT_VERSION: u32 = 2;
 
 /// One package in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layer {
-    pub(super) codec: Codec,
-    pub(super) digest: Digest,
-    pub(super) size: u64,
-    pub(super) diff_id: DiffId,
+pub(crate) struct Layer {
+    pub(crate) codec: Codec,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) diff_id: DiffId,
 }
 
 impl Layer {
@@ -31,12 +31,17 @@ impl Layer {
     }
 }
 
-/// Puts the image of one layer into the mirror and returns its descriptor, still without a name.
-pub(super) fn put_plain(
-    mirror: &DirectoryMirror,
-    layer: &Layer,
-    facts: PackageFacts,
-) -> Result<Descriptor, Error> {
+/// An image that is ready to be stored: config first, then the manifest that names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Rendered {
+    /// Bytes of the config.
+    pub(crate) config: Vec<u8>,
+    pub(crate) manifest: RawManifest,
+    pub(crate) platform: Platform,
+}
+
+/// The image of a prefix: one layer.
+pub(crate) fn render_plain(layer: &Layer, facts: PackageFacts) -> Result<Rendered, Error> {
     let label = package::label(&facts.name, &facts.version, &facts.hash);
     let annotations = [
         ("org.opencontainers.image.title", facts.name.clone()),
@@ -45,10 +50,14 @@ pub(super) fn put_plain(
     let mut config = ImageConfig::new(vec![layer.diff_id]);
     config.hod = Some(facts);
     let config = Document::render(config).map_err(document(&label))?;
-    mirror.put_blob(config.bytes()).map_err(|source| Error::mirror(mirror, source))?;
     let mut manifest = Manifest::image(config.descriptor(), vec![layer.descriptor()]);
     manifest.annotations.extend(annotations.map(|(key, value)| (key.to_owned(), value)));
-    put_manifest(mirror, &label, manifest, Platform::host())
+    let manifest = Document::render(manifest).map_err(document(&label))?;
+    Ok(Rendered {
+        config: config.bytes().to_vec(),
+        manifest: RawManifest::from(&manifest),
+        platform: Platform::host(),
+    })
 }
 
 /// An image config as Spack writes it: what reads it as an image config ignores the spec, what
@@ -75,16 +84,15 @@ struct Checksum {
     hash: String,
 }
 
-/// Puts the image of a spec with all it needs at run time into the mirror. `layers`: those of its
-/// dependencies, lowest first, its own last. `spec_text`: the value of `spec`.
-pub(super) fn put_spec(
-    mirror: &DirectoryMirror,
+/// The image of a spec with all it needs at run time. `layers`: those of its dependencies, lowest
+/// first, its own last. `spec_text`: the value of `spec`.
+pub(crate) fn render_spec(
     installed: &Installed,
     layers: &[Layer],
     spec_text: &str,
     facts: Option<&PackageFacts>,
     inspected: &mut Inspected,
-) -> Result<Descriptor, Error> {
+) -> Result<Rendered, Error> {
     let (store, spec) = (installed.store(), installed.spec());
     let label = spec.label();
     let own = layers.last().expect("an image of a spec has its layer");
@@ -110,23 +118,11 @@ pub(super) fn put_spec(
         archive_compression: own.codec.to_string(),
     };
     let config = serde_json::to_vec(&config).map_err(json)?;
-    let (digest, size) =
-        mirror.put_blob(&config).map_err(|source| Error::mirror(mirror, source))?;
-    let config = Descriptor::new(media_type::CONFIG, digest, size);
-    let mut manifest = Manifest::image(config, layers.iter().map(Layer::descriptor).collect());
+    let descriptor = Descriptor::new(media_type::CONFIG, Digest::of(&config), config.len() as u64);
+    let mut manifest = Manifest::image(descriptor, layers.iter().map(Layer::descriptor).collect());
     manifest.annotations.insert("org.opencontainers.image.description".to_owned(), spec.describe());
-    put_manifest(mirror, &label, manifest, platform)
-}
-
-fn put_manifest(
-    mirror: &DirectoryMirror,
-    label: &str,
-    manifest: Manifest,
-    platform: Platform,
-) -> Result<Descriptor, Error> {
-    let manifest = Document::render(manifest).map_err(document(label))?;
-    mirror.put_blob(manifest.bytes()).map_err(|source| Error::mirror(mirror, source))?;
-    Ok(Descriptor { platform: Some(platform), ..manifest.descriptor() })
+    let manifest = Document::render(manifest).map_err(document(&label))?;
+    Ok(Rendered { config, manifest: RawManifest::from(&manifest), platform })
 }
 
 fn document(label: &str) -> impl Fn(hod_mirror::ParseError) -> Error {
