@@ -98,8 +98,16 @@ pub(crate) struct ResponseHead {
 }
 
 impl RequestHead {
-    /// None when the peer closed the connection between two requests.
-    pub(crate) fn read(source: &mut impl BufRead) -> io::Result<Option<Self>> {
+    /// None when the peer closed the connection between two requests. Whoever tries TLS first is
+    /// told at once that there is none: they wait for ten seconds otherwise.
+    pub(crate) fn read(
+        source: &mut impl BufRead,
+        sink: &mut impl Write,
+    ) -> io::Result<Option<Self>> {
+        if source.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
+            write_answer(sink, &Answer::new(400).header("Connection", "close"), "")?;
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let Some(bytes) = read_head(source)? else {
             return Ok(None);
         };

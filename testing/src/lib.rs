@@ -22,6 +22,9 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 pub mod authority;
+pub mod base;
+pub mod disk;
+pub mod dockerd;
 pub mod http;
 pub mod machine;
 pub mod proxy;

@@ -206,7 +206,7 @@ struct Wish {
 impl Shared {
     fn serve(&self, socket: Socket) -> std::io::Result<()> {
         let mut wire = Wire::new(socket)?;
-        while let Some(head) = RequestHead::read(&mut wire.reader)? {
+        while let Some(head) = RequestHead::read(&mut wire.reader, &mut wire.writer)? {
             let body = BodyReader::new(&mut wire.reader, head.framing()).all()?;
             let answer = self.answer(&head, &String::from_utf8_lossy(&body));
             write_answer(&mut wire.writer, &answer, &head.method)?;

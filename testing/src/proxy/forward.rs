@@ -24,7 +24,7 @@ enum Next {
 pub(super) fn serve(socket: Socket, open: &Open, shared: &Shared) -> io::Result<()> {
     let mut client = Wire::new(socket)?;
     let mut upstream = None;
-    while let Some(head) = RequestHead::read(&mut client.reader)? {
+    while let Some(head) = RequestHead::read(&mut client.reader, &mut client.writer)? {
         let mut exchange = Exchange { shared, open, client: &mut client, upstream: &mut upstream };
         match exchange.run(head)? {
             Next::Keep => {}
