@@ -26,12 +26,12 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: String,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    upstream: String,
     latency: Duration,
     seen: Vec<Seen>,
     /// How many requests were forgotten, so that those under way find their own.
@@ -54,7 +54,8 @@ struct Tried {
 impl Proxy {
     /// Starts one in front of `host:port`, plain HTTP on both sides.
     pub fn start(upstream: &str) -> Self {
-        let shared = Arc::new(Shared { upstream: upstream.to_owned(), state: Mutex::default() });
+        let state = State { upstream: upstream.to_owned(), ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state) });
         let server = Server::start({
             let shared = Arc::clone(&shared);
             move |socket, open| {
@@ -74,6 +75,12 @@ impl Proxy {
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.host())
+    }
+
+    /// Forwards to another registry from now on, or to the same one after it was started again.
+    /// Clients that are connected are with the old one until it ends.
+    pub fn forward_to(&self, upstream: &str) {
+        upstream.clone_into(&mut self.state().upstream);
     }
 
     /// Every request waits so long before it is forwarded; requests at the same time wait at the

@@ -1,6 +1,7 @@
 //! Other programs get through: skopeo with a user through the proxy, Docker with an image to run.
 #![allow(clippy::unwrap_used, reason = "also in what tests share")]
 
+use hod_testing::authority::Authority;
 use hod_testing::base::{BaseImage, Media, Options as BaseOptions, Platforms, base_image};
 use hod_testing::disk::SmallDisk;
 use hod_testing::dockerd::Dockerd;
@@ -81,6 +82,33 @@ fn images_of_both_media_types_and_of_two_platforms_arrive_byte_for_byte() {
         assert_eq!(manifest(registry.host(), &image.digest)["mediaType"], expected);
         assert_eq!(manifest(registry.host(), &image.manifest_digest), image.manifest);
     }
+}
+
+#[test]
+fn skopeo_believes_the_authority_whose_directory_it_is_given() {
+    let authority = Authority::new();
+    let storage = tempfile::tempdir().unwrap();
+    let options = Options { storage: Some(storage.path()), ..Options::default() };
+    let Some((image, directory)) = base(BaseOptions::default()) else {
+        return;
+    };
+    let Some(plain) = Registry::start(&options) else {
+        return;
+    };
+    if !image.push_to(&format!("{}/base:1", plain.host()), None) {
+        return;
+    }
+    drop(plain);
+    let registry = Registry::start(&Options { tls: Some(&authority), ..options }).unwrap();
+    let inspect = |authority: &Authority| {
+        let mut skopeo = command("skopeo", directory.path());
+        skopeo.args(["inspect", "--cert-dir"]).arg(authority.certificate_directory());
+        skopeo.arg(format!("docker://{}/base:1", registry.host()));
+        skopeo
+    };
+    assert!(succeed(inspect(&authority)).contains(&image.digest));
+    let refused = inspect(&Authority::new()).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("x509"), "{refused:?}");
 }
 
 #[test]

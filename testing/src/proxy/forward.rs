@@ -102,7 +102,8 @@ impl Exchange<'_> {
         body: Option<&[u8]>,
     ) -> io::Result<Next> {
         if self.upstream.is_none() {
-            let stream = TcpStream::connect(&self.shared.upstream)?;
+            let host = self.shared.state.lock().unwrap().upstream.clone();
+            let stream = TcpStream::connect(host)?;
             *self.upstream = Some(Wire::new(self.open.wrap(stream))?);
         }
         let upstream = self.upstream.as_mut().expect("it was just connected");
