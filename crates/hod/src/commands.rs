@@ -68,8 +68,9 @@ pub(crate) fn reference(mirror: &Mirror, tag: &str) -> String {
         Mirror::Registry(registry) => format!("{}:{tag}", registry.reference().name()),
         Mirror::Directory(directory) => {
             let is_name = |component: &Component<'_>| *component != Component::CurDir;
-            let path: PathBuf = directory.path().components().filter(is_name).collect();
-            format!("oci:{}:{tag}", path.join("oci").display())
+            let path = directory.layout_path();
+            let path: PathBuf = path.components().filter(is_name).collect();
+            format!("oci:{}:{tag}", path.display())
         }
     }
 }
