@@ -10,17 +10,25 @@ use serde::Deserialize;
 /// Who may depend on whom, development dependencies included. A crate that is not here may depend
 /// on none of ours and must be added before it exists.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("hod", &["hod-cache", "hod-mirror", "hod-store", "hod-spec", "hod-archive"]),
-    ("hod-cache", &["hod-mirror", "hod-store", "hod-spec", "hod-relocate", "hod-archive"]),
-    ("hod-mirror", &["hod-spec", "hod-archive"]),
+    ("hod", &["hod-cache", "hod-mirror", "hod-store", "hod-spec", "hod-archive", "hod-testing"]),
+    (
+        "hod-cache",
+        &["hod-mirror", "hod-store", "hod-spec", "hod-relocate", "hod-archive", "hod-testing"],
+    ),
+    ("hod-mirror", &["hod-spec", "hod-archive", "hod-testing"]),
     ("hod-store", &["hod-spec"]),
     ("hod-spec", &[]),
     ("hod-archive", &[]),
     ("hod-relocate", &[]),
     // Not part of the program; it times one leaf's kernel alone.
-    ("hod-benches", &["hod-relocate"]),
+    ("hod-benches", &["hod-relocate", "hod-testing"]),
+    // For tests alone, and knows none of ours.
+    ("hod-testing", &[]),
     ("xtask", &[]),
 ];
+
+/// What tests stand on. No program may need it to be built.
+const FOR_TESTS: &str = "hod-testing";
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -37,6 +45,8 @@ struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
+    /// `dev`, `build`, or null for what the crate itself needs.
+    kind: Option<String>,
 }
 
 /// Prints every fault and fails if there was one.
@@ -72,6 +82,12 @@ fn edges(packages: &[Package]) -> Vec<String> {
             faults.push(format!("{} has no place in the order of crates", package.name));
             continue;
         };
+        let is_needed = |dependency: &Dependency| {
+            dependency.name == FOR_TESTS && dependency.kind.as_deref() != Some("dev")
+        };
+        if package.name != "hod-benches" && package.dependencies.iter().any(is_needed) {
+            faults.push(format!("{} needs {FOR_TESTS} outside of its tests", package.name));
+        }
         let targets: BTreeSet<&str> =
             package.dependencies.iter().map(|dependency| dependency.name.as_str()).collect();
         for target in targets {
@@ -114,8 +130,8 @@ mod tests {
     use super::*;
 
     fn package(name: &str, dependencies: &[&str]) -> Package {
-        let dependencies =
-            dependencies.iter().map(|name| Dependency { name: (*name).to_owned() }).collect();
+        let needed = |name: &&str| Dependency { name: (*name).to_owned(), kind: None };
+        let dependencies = dependencies.iter().map(needed).collect();
         Package { name: name.to_owned(), dependencies }
     }
 
@@ -143,6 +159,14 @@ mod tests {
                 "hod-common has no place in the order of crates",
             ]
         );
+    }
+
+    #[test]
+    fn what_tests_stand_on_is_no_part_of_a_program() {
+        let mut packages = [package("hod-mirror", &["hod-testing"]), package("hod-testing", &[])];
+        assert_eq!(edges(&packages), ["hod-mirror needs hod-testing outside of its tests"]);
+        packages[0].dependencies[0].kind = Some("dev".to_owned());
+        assert_eq!(edges(&packages), Vec::<String>::new());
     }
 
     #[test]
