@@ -70,6 +70,11 @@ impl Response {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
+    /// Whether it is made for people.
+    pub(super) fn is_page(&self) -> bool {
+        self.header("content-type").is_some_and(|kind| kind.starts_with("text/"))
+    }
+
     /// The body, as it comes.
     pub(super) fn into_reader(self) -> impl Read + Send + 'static {
         self.body.into_with_config().limit(u64::MAX).reader()
