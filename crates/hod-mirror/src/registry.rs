@@ -1,5 +1,6 @@
 //! A mirror that is a repository of a container registry (distribution-spec 1.1).
 
+mod agent;
 mod auth;
 mod challenge;
 mod client;

@@ -1,11 +1,11 @@
 //! What can be typed. Types only: what the words mean is decided in `commands`.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hod_archive::{Codec, Level, Members};
 
@@ -145,7 +145,8 @@ Examples:
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are booleans")]
 pub(crate) struct Push {
-    /// The mirror: a directory, made if it does not exist, or a name in Spack's mirrors.yaml
+    /// The mirror: a directory, made if it does not exist, `oci://HOST/NAME`, or a name in Spack's
+    /// mirrors.yaml
     pub(crate) mirror: OsString,
     /// Installed specs and install prefixes
     #[arg(required = true, value_name = "SPEC|PREFIX")]
@@ -175,6 +176,8 @@ pub(crate) struct Push {
     pub(crate) prefixes: PlainPrefixes,
     #[command(flatten)]
     pub(crate) specs: Specs,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
     // Last: its heading is that of everything after it.
     #[command(flatten)]
     pub(crate) format: Format,
@@ -248,6 +251,24 @@ pub(crate) struct Format {
     pub(crate) mtime: String,
 }
 
+/// How registries are spoken to.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registries")]
+pub(crate) struct Registries {
+    /// Most requests at the same time
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) connections: NonZeroUsize,
+    /// Certificates to trust besides those of the system, as a PEM file [env: `HOD_CA_FILE`]
+    #[arg(long, value_name = "PEM")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Whether certificates are verified
+    #[arg(long, value_name = "BOOL", default_value = "true", action = ArgAction::Set)]
+    pub(crate) tls_verify: bool,
+    /// Attempts at what may succeed a moment later
+    #[arg(long, value_name = "N", default_value = "6")]
+    pub(crate) retries: NonZeroU32,
+}
+
 fn members(text: &str) -> Result<Members, String> {
     match text {
         "multi" => Ok(Members::Multi),
@@ -258,7 +279,7 @@ fn members(text: &str) -> Result<Members, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct From {
-    /// The mirror to read from: a directory, or a name in Spack's mirrors.yaml
+    /// The mirror to read from: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
     #[arg(short, long)]
     pub(crate) mirror: OsString,
 }
@@ -266,8 +287,8 @@ pub(crate) struct From {
 /// A mirror or a store.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// The mirror to read from: a directory, or a name in Spack's mirrors.yaml (may be given
-    /// several times) [default: all mirrors there]
+    /// The mirror to read from: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
+    /// (may be given several times) [default: all mirrors there]
     #[arg(short, long, conflicts_with = "store")]
     pub(crate) mirror: Vec<OsString>,
     /// Look into a Spack store instead [env: `HOD_STORE`] [default: that of Spack's
@@ -286,6 +307,8 @@ pub(crate) struct List {
     pub(crate) long: bool,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
 }
 
 #[derive(Debug, Args)]
@@ -294,24 +317,30 @@ pub(crate) struct Show {
     pub(crate) query: String,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Index {
-    /// The mirror: a directory, or a name in Spack's mirrors.yaml
+    /// The mirror: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
     pub(crate) mirror: OsString,
     /// Threads that read entries [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The mirror: a directory, or a name in Spack's mirrors.yaml
+    /// The mirror: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
     pub(crate) mirror: OsString,
     /// Threads that read and decompress [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
 }
 
 #[derive(Debug, Args)]
@@ -329,6 +358,8 @@ pub(crate) struct Unpack {
     /// Threads that decompress and write [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
     #[command(flatten)]
     pub(crate) limits: UnpackLimits,
 }

@@ -9,10 +9,10 @@ pub(crate) mod show;
 pub(crate) mod unpack;
 
 use std::num::NonZeroUsize;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, PathBuf};
 
 use hod_archive::Cancel;
-use hod_mirror::Waiting;
+use hod_mirror::{DirectoryMirror, Mirror, Waiting};
 
 use crate::ui::Printer;
 
@@ -55,10 +55,21 @@ pub(crate) fn waiting(waiting: &Waiting, printer: &Printer) {
     printer.say(format_args!("Waiting for `{}`{holder}", waiting.mirror.display()));
 }
 
+/// The directory of a mirror, for verbs that know no other kind yet.
+pub(crate) fn only_directory(mirror: &Mirror) -> Result<&DirectoryMirror, UsageError> {
+    let other = || UsageError(format!("this works on directories only so far, not on `{mirror}`"));
+    mirror.as_directory().ok_or_else(other)
+}
+
 /// How container tools name an image of the mirror. Without `./`: podman makes a name of the path
 /// and takes `localhost/./cache` for none.
-pub(crate) fn reference(mirror: &Path, tag: &str) -> String {
-    let is_name = |component: &Component<'_>| *component != Component::CurDir;
-    let mirror: PathBuf = mirror.components().filter(is_name).collect();
-    format!("oci:{}:{tag}", mirror.join("oci").display())
+pub(crate) fn reference(mirror: &Mirror, tag: &str) -> String {
+    match mirror {
+        Mirror::Registry(registry) => format!("{}:{tag}", registry.reference().name()),
+        Mirror::Directory(directory) => {
+            let is_name = |component: &Component<'_>| *component != Component::CurDir;
+            let path: PathBuf = directory.path().components().filter(is_name).collect();
+            format!("oci:{}:{tag}", path.join("oci").display())
+        }
+    }
 }

@@ -8,8 +8,17 @@ use hod_cache::LocalStore;
 use crate::commands::UsageError;
 use crate::ui::Printer;
 
-/// The local store: in `$HOD_CACHE_DIR`, else `$XDG_CACHE_HOME/hod`, else `~/.cache/hod`; of
-/// `$HOD_CACHE_SIZE` bytes. Without one everything works, only not as fast the second time.
+/// Where Hod keeps what it can do without: in `$HOD_CACHE_DIR`, else `$XDG_CACHE_HOME/hod`, else
+/// `~/.cache/hod`.
+pub(crate) fn cache_directory() -> Option<PathBuf> {
+    let directory = std::env::var_os("HOD_CACHE_DIR").filter(|directory| !directory.is_empty());
+    directory.map(PathBuf::from).or_else(|| {
+        let base = etcetera::choose_base_strategy().ok()?;
+        Some(base.cache_dir().join("hod"))
+    })
+}
+
+/// The local store: in the cache directory, of `$HOD_CACHE_SIZE` bytes. Without one everything works, only not as fast the second time.
 pub(crate) fn local_store(printer: &Printer) -> Result<LocalStore, UsageError> {
     let limit = match std::env::var("HOD_CACHE_SIZE") {
         Ok(text) => text.trim().parse().map_err(|_| {
@@ -17,12 +26,7 @@ pub(crate) fn local_store(printer: &Printer) -> Result<LocalStore, UsageError> {
         })?,
         Err(_) => LocalStore::DEFAULT_LIMIT,
     };
-    let directory = std::env::var_os("HOD_CACHE_DIR").filter(|directory| !directory.is_empty());
-    let directory = directory.map(PathBuf::from).or_else(|| {
-        let base = etcetera::choose_base_strategy().ok()?;
-        Some(base.cache_dir().join("hod"))
-    });
-    let Some(directory) = directory else {
+    let Some(directory) = cache_directory() else {
         printer.warn("nothing will be remembered for the next push: there is no home directory");
         return Ok(LocalStore::none());
     };

@@ -1,6 +1,8 @@
 //! What words on the command line mean here: a mirror, a store, a spec or a prefix. This is where
 //! Spack's configuration and the environment come in.
 
+mod place;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,11 +11,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use hod_archive::Cancel;
-use hod_mirror::DirectoryMirror;
 use hod_store::{Environment, Found, MirrorConfig, Patience, SpackConfig, Store, StoreRequest};
 
+use crate::cli::Registries;
 use crate::commands::UsageError;
 use crate::ui::Printer;
+
+pub(crate) use place::{MirrorPlace, Opener};
 
 /// Which of a mirror's two places is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +73,21 @@ impl<'a> Surroundings<'a> {
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// The directory of a mirror that is named by a path, a URL or its name in `mirrors.yaml`.
-    pub(crate) fn mirror(&self, word: &OsStr, direction: Direction) -> anyhow::Result<PathBuf> {
+    /// Opens mirrors, in the way the command line wants.
+    pub(crate) fn opener<'b>(&'b self, arguments: &'b Registries) -> Opener<'b> {
+        let Self { environment, printer, cancel, .. } = self;
+        Opener { arguments, environment, printer, cancel }
+    }
+
+    /// The mirror that is named by a path, a URL or its name in `mirrors.yaml`.
+    pub(crate) fn mirror(&self, word: &OsStr, direction: Direction) -> anyhow::Result<MirrorPlace> {
         // Names and URLs are text.
-        let Some(text) = word.to_str() else { return Ok(PathBuf::from(word)) };
-        if let Some((scheme, rest)) = text.split_once("://") {
-            return directory_of_url(text, scheme, rest).map_err(|what| UsageError(what).into());
+        let Some(text) = word.to_str() else { return Ok(MirrorPlace::directory(word)) };
+        if text.contains("://") {
+            return MirrorPlace::of_url(text).map_err(|what| UsageError(what).into());
         }
         if is_path(text) {
-            return Ok(PathBuf::from(text));
+            return Ok(MirrorPlace::directory(text));
         }
         let mirrors = self.config()?.mirrors()?;
         let Some(mirror) = mirrors.iter().find(|mirror| mirror.name == text) else {
@@ -95,26 +105,39 @@ impl<'a> Surroundings<'a> {
                  --unsigned {text}`"
             ));
         }
-        directory(mirror, direction)
+        self.configured(mirror, direction)
             .with_context(|| format!("cannot use the mirror `{text}` of Spack's configuration"))
     }
 
-    /// The directories of all configured mirrors that hold binaries and can be read.
-    pub(crate) fn mirrors(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let mut directories = Vec::new();
+    /// All configured mirrors that hold binaries and can be read.
+    pub(crate) fn mirrors(&self) -> anyhow::Result<Vec<MirrorPlace>> {
+        let mut places = Vec::new();
         for mirror in self.config()?.mirrors()?.iter().filter(|mirror| mirror.binary) {
-            match directory(mirror, Direction::Fetch) {
-                Ok(directory) => directories.push(directory),
+            match self.configured(mirror, Direction::Fetch) {
+                Ok(place) => places.push(place),
                 Err(error) => self.printer.warn(format_args!(
                     "left out the mirror `{}` of Spack's configuration: {error}",
                     mirror.name
                 )),
             }
         }
-        if directories.is_empty() {
+        if places.is_empty() {
             return Err(NoMirrors.into());
         }
-        Ok(directories)
+        Ok(places)
+    }
+
+    fn configured(
+        &self,
+        mirror: &MirrorConfig,
+        direction: Direction,
+    ) -> anyhow::Result<MirrorPlace> {
+        let connection = match direction {
+            Direction::Fetch => Some(&mirror.fetch),
+            Direction::Push => mirror.push.as_ref(),
+        };
+        let connection = connection.ok_or_else(|| anyhow!("it has no place to push to"))?;
+        MirrorPlace::of_connection(connection, direction, &self.environment)
     }
 
     /// The store that is meant: the one named, else that of `HOD_STORE` or of Spack.
@@ -167,37 +190,6 @@ pub(crate) fn is_path(text: &str) -> bool {
     text.contains('/') || matches!(text, "." | "..")
 }
 
-fn directory(mirror: &MirrorConfig, direction: Direction) -> anyhow::Result<PathBuf> {
-    let url = match direction {
-        Direction::Fetch => &mirror.fetch.url,
-        Direction::Push => match &mirror.push {
-            Some(push) => &push.url,
-            None => return Err(anyhow!("it has no place to push to")),
-        },
-    };
-    let Some((scheme, rest)) = url.split_once("://") else { return Ok(PathBuf::from(url)) };
-    directory_of_url(url, scheme, rest).map_err(|what| anyhow!(what))
-}
-
-/// The directory of a `file://` URL. Other URLs are refused: taken for a path, each would become
-/// a directory named `oci:`.
-fn directory_of_url(url: &str, scheme: &str, rest: &str) -> Result<PathBuf, String> {
-    if scheme != "file" {
-        return Err(format!("only directories can be mirrors so far, not `{url}`"));
-    }
-    if !rest.starts_with('/') {
-        return Err(format!(
-            "`{url}` needs an absolute path after `file://`, as in `file:///srv/mirror`"
-        ));
-    }
-    Ok(PathBuf::from(rest))
-}
-
-/// A mirror that must exist.
-pub(crate) fn open(path: &Path) -> anyhow::Result<DirectoryMirror> {
-    Ok(DirectoryMirror::open(path)?)
-}
-
 /// A word that is neither a path nor the name of a mirror.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no mirror named `{name}` in Spack's configuration")]
@@ -215,17 +207,6 @@ pub(crate) struct NoMirrors;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_of_a_mirror_is_one_of_a_directory() {
-        let directory = |url: &str| {
-            let (scheme, rest) = url.split_once("://").unwrap();
-            directory_of_url(url, scheme, rest)
-        };
-        assert_eq!(directory("file:///srv/cache").unwrap(), PathBuf::from("/srv/cache"));
-        assert!(directory("oci://ghcr.io/a/b").unwrap_err().contains("not `oci://ghcr.io/a/b`"));
-        assert!(directory("file://cache").unwrap_err().contains("absolute"));
-    }
 
     #[test]
     fn a_word_is_a_path_or_a_query() {

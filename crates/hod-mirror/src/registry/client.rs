@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hod_archive::{Cancel, Digest};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::agent::agent;
 use super::auth::{Asking, Auth};
 use super::error::RegistryError;
 use super::http::{self, Request, Response};
@@ -124,7 +124,7 @@ impl Client {
         access: Access,
         options: RegistryOptions,
     ) -> Result<Self, RegistryError> {
-        let agent = agent(&options)?;
+        let agent = agent(&reference, &options)?;
         let ways = Ways::open(options.memory.as_deref(), &reference.host);
         Ok(Self {
             reference,
@@ -355,52 +355,6 @@ pub(super) fn resolved(base: &str, location: &str) -> Option<String> {
     }
     let directory = path.split('?').next()?.rsplit_once('/').map_or("", |(directory, _)| directory);
     Some(format!("{scheme}://{host}/{directory}/{location}"))
-}
-
-fn agent(options: &RegistryOptions) -> Result<ureq::Agent, RegistryError> {
-    let connections = options.connections.max(1);
-    let mut tls = TlsConfig::builder().disable_verification(!options.verify_tls);
-    if options.verify_tls {
-        // Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`. What cannot be read of
-        // them is left out: one bad file must not shut out the rest.
-        let system = rustls_native_certs::load_native_certs().certs;
-        let mut roots: Vec<Certificate<'static>> =
-            system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        if let Some(path) = &options.ca_file {
-            roots.extend(certificates(path)?);
-        }
-        tls = tls.root_certs(RootCerts::Specific(Arc::new(roots)));
-    }
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .user_agent(concat!("hod/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(options.timeout.min(Duration::from_secs(30))))
-        .timeout_per_read(Some(options.timeout))
-        .timeout_per_write(Some(options.timeout))
-        // The answer to the end of a large upload may take its time: it is read again there.
-        .timeout_recv_response(Some(options.timeout * 3))
-        .max_idle_connections(connections)
-        .max_idle_connections_per_host(connections)
-        .tls_config(tls.build())
-        .build();
-    Ok(config.new_agent())
-}
-
-fn certificates(path: &std::path::Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
-    let error = |source| RegistryError::Certificates { path: path.to_owned(), source };
-    let bytes = fs_err::read(path).map_err(error)?;
-    let invalid = |text: String| error(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
-    let mut found = Vec::new();
-    for item in ureq::tls::parse_pem(&bytes) {
-        if let ureq::tls::PemItem::Certificate(certificate) =
-            item.map_err(|source| invalid(source.to_string()))?
-        {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() { Err(invalid("there is none in it".to_owned())) } else { Ok(found) }
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use hod_archive::Cancel;
 use hod_mirror::{CheckReport, Finding, Problem};
 use serde_json::json;
 
-use super::jobs;
+use super::{jobs, only_directory};
 use crate::cli;
-use crate::surroundings::{Direction, Surroundings, open};
+use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{ExitStatus, Printer, Progress};
 
@@ -18,9 +18,10 @@ pub(crate) fn run(
     cancel: &Cancel,
 ) -> anyhow::Result<ExitStatus> {
     let start = Instant::now();
-    let path = Surroundings::new(printer, cancel).mirror(&arguments.mirror, Direction::Fetch)?;
-    let mirror = open(&path)?;
-    let path = path.display();
+    let surroundings = Surroundings::new(printer, cancel);
+    let path = surroundings.mirror(&arguments.mirror, Direction::Fetch)?;
+    let mirror = surroundings.opener(&arguments.registries).open(&path)?;
+    let mirror = only_directory(&mirror)?;
     let progress = Progress::new(printer);
     let label = path.to_string();
     let report = mirror.check(jobs(arguments.jobs), cancel, &|at| {

@@ -7,9 +7,9 @@ use hod_cache::{Event, IndexMode, IndexReport, index};
 use hod_mirror::SkippedEntry;
 use serde_json::json;
 
-use super::jobs;
+use super::{jobs, only_directory};
 use crate::cli;
-use crate::surroundings::{Direction, Surroundings, open};
+use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{count, duration};
 use crate::ui::{ExitStatus, Printer, Progress, diagnostics};
 
@@ -19,24 +19,25 @@ pub(crate) fn run(
     cancel: &Cancel,
 ) -> anyhow::Result<ExitStatus> {
     let start = Instant::now();
-    let path = Surroundings::new(printer, cancel).mirror(&arguments.mirror, Direction::Push)?;
-    let mirror = open(&path)?;
+    let surroundings = Surroundings::new(printer, cancel);
+    let place = surroundings.mirror(&arguments.mirror, Direction::Push)?;
+    let mirror = surroundings.opener(&arguments.registries).open_to_push(&place)?;
+    let mirror = only_directory(&mirror)?;
     let progress = Progress::new(printer);
     let reporter = |event: Event<'_>| match event {
         Event::Indexing { done, total } => progress.count("reading entries", done, total),
         Event::Waiting { waiting } => progress.aside(|| super::waiting(waiting, printer)),
         _ => {}
     };
-    let report = index(&mirror, IndexMode::Rebuild, jobs(arguments.jobs), cancel, &reporter);
+    let report = index(mirror, IndexMode::Rebuild, jobs(arguments.jobs), cancel, &reporter);
     progress.end("reading entries");
     let report = report?;
     if printer.is_json() {
         printer.json(&as_json(&report));
     }
     printer.say(format_args!(
-        "Indexed {} in `{}` in {}{}",
+        "Indexed {} in `{place}` in {}{}",
         count(report.entries, "spec"),
-        path.display(),
         duration(start.elapsed()),
         if report.is_changed { "" } else { ", nothing new" },
     ));

@@ -1,19 +1,19 @@
 //! `hod list`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use hod_archive::Cancel;
 use hod_cache::{Found, Wanted, installed, packages};
-use hod_mirror::DirectoryMirror;
+use hod_mirror::Mirror;
 use hod_mirror::spack::{Signature, SpackEntry, SpackLayout};
 use hod_spec::{Record, Spec, Variant};
 use hod_store::Store;
 use serde_json::{Value, json};
 
-use super::reference;
+use super::{only_directory, reference};
 use crate::cli;
-use crate::surroundings::{self, Direction, Surroundings, open};
+use crate::surroundings::{self, Direction, MirrorPlace, Opener, Surroundings};
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{ExitStatus, Printer};
 
@@ -31,9 +31,10 @@ pub(crate) fn run(
     let wanted = query.map(Wanted::new);
     let mirrors = mirrors(&arguments.source, &surroundings)?;
     let mut failure = None;
+    let opener = surroundings.opener(&arguments.registries);
     let (mut has_found, mut all_read) = (false, true);
-    for path in &mirrors {
-        match in_mirror(path, wanted.as_ref(), arguments.long, printer) {
+    for place in &mirrors {
+        match in_mirror(&opener, place, wanted.as_ref(), arguments.long, printer) {
             Ok(is_whole) => {
                 has_found = true;
                 all_read &= is_whole;
@@ -57,7 +58,7 @@ pub(crate) fn run(
 pub(super) fn mirrors(
     source: &cli::Source,
     surroundings: &Surroundings<'_>,
-) -> anyhow::Result<Vec<PathBuf>> {
+) -> anyhow::Result<Vec<MirrorPlace>> {
     if source.mirror.is_empty() {
         return surroundings.mirrors();
     }
@@ -114,13 +115,15 @@ fn in_store(
 
 /// Whether everything could be read.
 fn in_mirror(
-    path: &Path,
+    opener: &Opener<'_>,
+    place: &MirrorPlace,
     wanted: Option<&Wanted>,
     long: bool,
     printer: &Printer,
 ) -> anyhow::Result<bool> {
-    let mirror: DirectoryMirror = open(path)?;
-    let listing = packages(&mirror, wanted)?;
+    let mirror = opener.open(place)?;
+    let directory = only_directory(&mirror)?;
+    let listing = packages(directory, wanted)?;
     for warning in &listing.warnings {
         printer.warn(warning);
     }
@@ -131,7 +134,7 @@ fn in_mirror(
     let is_whole = listing.unreadable.is_empty();
     if printer.is_json() {
         for package in &listing.found {
-            printer.json(&row(&mirror, path, package)?);
+            printer.json(&row(&mirror, package)?);
         }
         return Ok(is_whole);
     }
@@ -151,21 +154,20 @@ fn in_mirror(
         };
         let place = match (&found.facts, &found.image, long) {
             (Some(facts), _, _) => facts.prefix.clone(),
-            (None, Some(image), true) => reference(path, &image.tag),
+            (None, Some(image), true) => reference(&mirror, &image.tag),
             _ => String::new(),
         };
         row.extend([signed.to_owned(), place]);
         row
     });
     table(&rows.collect::<Vec<_>>(), Some(3), printer);
-    let written = mirror.spack_index_time().and_then(|time| {
+    let written = directory.spack_index_time().and_then(|time| {
         let age = SystemTime::now().duration_since(time).ok()?;
         Some(format!(", index written {} ago", duration(age)))
     });
     printer.say(format_args!(
-        "{} in `{}`{}",
+        "{} in `{place}`{}",
         of(listing.found.len(), listing.total),
-        path.display(),
         written.unwrap_or_default(),
     ));
     Ok(is_whole)
@@ -269,7 +271,7 @@ pub(super) fn record_row(store: &Store, record: &Record) -> Value {
 }
 
 /// A package in a mirror as data.
-pub(super) fn row(mirror: &DirectoryMirror, path: &Path, found: &Found) -> anyhow::Result<Value> {
+pub(super) fn row(mirror: &Mirror, found: &Found) -> anyhow::Result<Value> {
     let mut row = match &found.spec {
         Some(spec) => spec_row(spec, found.compiler.as_deref()),
         None => json!({ "name": found.name, "version": found.version, "hash": found.hash }),
@@ -283,13 +285,13 @@ pub(super) fn row(mirror: &DirectoryMirror, path: &Path, found: &Found) -> anyho
     }
     let Some(image) = &found.image else { return Ok(row) };
     row["tag"] = json!(image.tag);
-    row["image"] = json!(reference(path, &image.tag));
+    row["image"] = json!(reference(mirror, &image.tag));
     row["manifest"] = json!(image.descriptor.digest.to_string());
     if found.spec.is_some() {
         // Its config holds the whole spec: too much to be read for each row.
         return Ok(row);
     }
-    let (manifest, config) = image.read(mirror)?;
+    let (manifest, config) = image.read(only_directory(mirror)?)?;
     let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids).map(|(layer, diff_id)| {
         json!({
             "digest": layer.digest.to_string(), "bytes": layer.size,

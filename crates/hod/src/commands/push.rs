@@ -7,10 +7,9 @@ mod targets;
 
 use hod_archive::{Cancel, Encoding};
 use hod_cache::{Event, PushOptions, push};
-use hod_mirror::DirectoryMirror;
 use serde_json::json;
 
-use super::{UsageError, jobs};
+use super::{UsageError, jobs, only_directory};
 use crate::cli::{self, Only};
 use crate::settings::{local_store, source_date_epoch};
 use crate::surroundings::{Direction, Surroundings};
@@ -26,7 +25,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitStatus> {
     let surroundings = Surroundings::new(printer, cancel);
     let options = options(arguments, &surroundings, cancel)?;
-    let path = surroundings.mirror(&arguments.mirror, Direction::Push)?;
+    let place = surroundings.mirror(&arguments.mirror, Direction::Push)?;
     let targets = targets(arguments, &surroundings)?;
     options.suit(&targets.packages)?;
     targets::tell(&targets, printer);
@@ -35,22 +34,31 @@ pub(crate) fn run(
         return Ok(ExitStatus::Success);
     }
     let store = local_store(printer)?;
+    let opener = surroundings.opener(&arguments.registries);
     if arguments.dry_run {
-        return plan::run(&path, &targets.packages, &store, &options, printer);
+        return plan::run(
+            &place,
+            opener.find(&place)?.as_ref(),
+            &targets.packages,
+            &store,
+            &options,
+            printer,
+        );
     }
-    let mirror = DirectoryMirror::ensure(&path)?;
+    let mirror = opener.ensure(&place)?;
+    let directory = only_directory(&mirror)?;
     if printer.is_json() {
         let left_out = targets.left_out.iter().map(record::left_out).collect::<Vec<_>>();
         printer.json(&json!({
-            "event": "planned", "verb": "push", "mirror": path,
+            "event": "planned", "verb": "push", "mirror": place.to_string(),
             "selected": targets.packages.len(), "left_out": left_out,
         }));
     }
-    let live = Live::new(printer, &path);
+    let live = Live::new(printer, &mirror);
     let reporter = |event: Event<'_>| live.take(&event);
-    let summary = push(&mirror, &targets.packages, &store, &options, &reporter)?;
+    let summary = push(directory, &targets.packages, &store, &options, &reporter)?;
     let refs = arguments.refs.then_some(&targets);
-    Ok(record::finish(&path, refs, &summary, printer))
+    Ok(record::finish(&mirror, refs, &summary, printer))
 }
 
 fn options(

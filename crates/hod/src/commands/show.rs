@@ -1,20 +1,18 @@
 //! `hod show`
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use hod_archive::{Cancel, Codec};
 use hod_cache::{Found, Wanted, find, find_installed};
-use hod_mirror::DirectoryMirror;
+use hod_mirror::Mirror;
 use hod_mirror::oci::PackageFacts;
 use hod_mirror::spack::Signature;
 use hod_spec::{Deptypes, Spec};
 use hod_store::Store;
 
 use super::list::{compiler, layout, mirrors, record_row, row};
-use super::reference;
+use super::{only_directory, reference};
 use crate::cli;
-use crate::surroundings::{NoMirrors, Surroundings, open};
+use crate::surroundings::{NoMirrors, Surroundings};
 use crate::ui::format::{bytes, count};
 use crate::ui::{ExitStatus, Printer};
 
@@ -34,8 +32,9 @@ pub(crate) fn run(
         return Ok(ExitStatus::Success);
     }
     let mut missing = None;
-    for path in mirrors(&arguments.source, &surroundings)? {
-        let mirror = match open(&path) {
+    let opener = surroundings.opener(&arguments.registries);
+    for place in mirrors(&arguments.source, &surroundings)? {
+        let mirror = match opener.open(&place) {
             // One of those in Spack's configuration need not exist yet.
             Err(error) if arguments.source.mirror.is_empty() => {
                 printer.warn(format_args!("{error:#}"));
@@ -43,9 +42,9 @@ pub(crate) fn run(
             }
             mirror => mirror?,
         };
-        match find(&mirror, &wanted) {
+        match find(only_directory(&mirror)?, &wanted) {
             Ok(found) => {
-                in_mirror(&mirror, &path, &found, printer)?;
+                in_mirror(&mirror, &found, printer)?;
                 return Ok(ExitStatus::Success);
             }
             // Perhaps the next one has it.
@@ -88,14 +87,9 @@ fn in_store(store: &Store, wanted: &Wanted, printer: &Printer) -> anyhow::Result
     Ok(())
 }
 
-fn in_mirror(
-    mirror: &DirectoryMirror,
-    path: &Path,
-    found: &Found,
-    printer: &Printer,
-) -> anyhow::Result<()> {
+fn in_mirror(mirror: &Mirror, found: &Found, printer: &Printer) -> anyhow::Result<()> {
     if printer.is_json() {
-        printer.json(&row(mirror, path, found)?);
+        printer.json(&row(mirror, found)?);
         return Ok(());
     }
     printer.data(found.label());
@@ -116,14 +110,14 @@ fn in_mirror(
     }
     let mut facts = None;
     if let Some(image) = &found.image {
-        let (manifest, config) = image.read(mirror)?;
+        let (manifest, config) = image.read(only_directory(mirror)?)?;
         if let (Some(facts), None) = (&config.hod, &found.spec) {
             lines.push(("hash", facts.hash.clone()));
         }
         if let Some(facts) = &config.hod {
             lines.push(("prefix", facts.prefix.clone()));
         }
-        lines.push(("image", reference(path, &image.tag)));
+        lines.push(("image", reference(mirror, &image.tag)));
         lines.push(("platform", format!("{}/{}", config.os, config.architecture)));
         lines.push(("manifest", described(&image.descriptor.digest, image.descriptor.size)));
         lines.push(("config", described(&manifest.config.digest, manifest.config.size)));

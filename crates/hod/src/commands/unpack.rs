@@ -6,9 +6,9 @@ use hod_archive::{Cancel, Limits};
 use hod_cache::{Event, UnpackRequest, Wanted, find, unpack};
 use serde_json::json;
 
-use super::jobs;
+use super::{jobs, only_directory};
 use crate::cli;
-use crate::surroundings::{Direction, Surroundings, open};
+use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{ExitStatus, Printer, Progress};
 
@@ -19,8 +19,10 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitStatus> {
     let start = Instant::now();
     let surroundings = Surroundings::new(printer, cancel);
-    let mirror = open(&surroundings.mirror(&arguments.from.mirror, Direction::Fetch)?)?;
-    let found = find(&mirror, &Wanted::new(&arguments.name))?;
+    let place = surroundings.mirror(&arguments.from.mirror, Direction::Fetch)?;
+    let mirror = surroundings.opener(&arguments.registries).open(&place)?;
+    let mirror = only_directory(&mirror)?;
+    let found = find(mirror, &Wanted::new(&arguments.name))?;
     let limits = Limits::default();
     let asked = &arguments.limits;
     let request = UnpackRequest {
@@ -37,7 +39,7 @@ pub(crate) fn run(
         cancel: cancel.clone(),
     };
     let progress = Progress::new(printer);
-    let unpacked = unpack(&mirror, &request, &|event: Event<'_>| {
+    let unpacked = unpack(mirror, &request, &|event: Event<'_>| {
         if let Event::Progress { package, bytes, total } = event {
             progress.advance(package, "unpacking", bytes, total);
         }

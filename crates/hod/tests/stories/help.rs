@@ -53,8 +53,8 @@ fn help_of_push_shows_examples() {
     Usage: hod push [OPTIONS] <MIRROR> <SPEC|PREFIX>...
 
     Arguments:
-      <MIRROR>          The mirror: a directory, made if it does not exist, or a name in Spack's
-                        mirrors.yaml
+      <MIRROR>          The mirror: a directory, made if it does not exist, `oci://HOST/NAME`, or a name
+                        in Spack's mirrors.yaml
       <SPEC|PREFIX>...  Installed specs and install prefixes
 
     Options:
@@ -83,6 +83,14 @@ fn help_of_push_shows_examples() {
           --exclude <QUERY>             Leave out dependencies that match (may be given several times)
           --private                     Push specs too whose recipes forbid to redistribute binaries
           --spack-prefix <PATH>         Where Spack is, for the build information [env: `SPACK_ROOT`]
+
+    Registries:
+          --connections <N>    Most requests at the same time [default: 16]
+          --ca-file <PEM>      Certificates to trust besides those of the system, as a PEM file [env:
+                               `HOD_CA_FILE`]
+          --tls-verify <BOOL>  Whether certificates are verified [default: true] [possible values: true,
+                               false]
+          --retries <N>        Attempts at what may succeed a moment later [default: 6]
 
     Format (each of these changes the digests):
           --compression <CODEC>        gzip, zstd or none; Spack reads gzip only [default: gzip]

@@ -598,7 +598,7 @@ fn mirrors_and_stores_are_found_as_spack_finds_them() {
     fs_err::create_dir_all(&scope).unwrap();
     let config = format!("config:\n  install_tree:\n    root: {}\n", story.at("store").display());
     fs_err::write(scope.join("config.yaml"), config).unwrap();
-    let mirrors = "mirrors:\n  lab: ../../cache\n  far: oci://example.org/cache\n";
+    let mirrors = "mirrors:\n  lab: ../../cache\n  far: {url: s3://bucket/cache, signed: false}\n";
     fs_err::write(scope.join("mirrors.yaml"), mirrors).unwrap();
     story.tell("push -j 1 lab hello");
     story.tell("list");
@@ -619,7 +619,7 @@ fn mirrors_and_stores_are_found_as_spack_finds_them() {
     $ hod list
     gcc-runtime@12.2.0/[hash]  linux-debian12-x86_64 [size]
     hello@2.10/[hash]          linux-debian12-x86_64  gcc@12.2.0 [size]
-    2> warning: left out the mirror `far` of Spack's configuration: only directories can be mirrors so far, not `oci://example.org/cache`
+    2> warning: left out the mirror `far` of Spack's configuration: only directories and container registries can be mirrors so far, not `s3://bucket/cache`
     2> 2 packages in `[DIR]/cache`
     exit 0
     $ hod show hello
@@ -661,11 +661,11 @@ fn mirrors_and_stores_are_found_as_spack_finds_them() {
      [size]  share/locale/ru/LC_MESSAGES/hello.mo
      [size]  share/locale/sr/LC_MESSAGES/hello.mo
      [size]  share/locale/vi/LC_MESSAGES/hello.mo
-    2> warning: left out the mirror `far` of Spack's configuration: only directories can be mirrors so far, not `oci://example.org/cache`
+    2> warning: left out the mirror `far` of Spack's configuration: only directories and container registries can be mirrors so far, not `s3://bucket/cache`
     exit 0
     $ hod push far hello
     2> error: cannot use the mirror `far` of Spack's configuration
-    2>   cause: only directories can be mirrors so far, not `oci://example.org/cache`
+    2>   cause: only directories and container registries can be mirrors so far, not `s3://bucket/cache`
     exit 1
     $ hod push leb hello
     2> error: there is no mirror named `leb` in Spack's configuration

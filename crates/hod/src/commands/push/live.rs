@@ -1,10 +1,10 @@
 //! What happens while it happens: bars, lines or JSON.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hod_cache::{Contents, Error, Event, Outcome};
+use hod_mirror::Mirror;
 use serde_json::json;
 
 use crate::ui::format::{bytes, duration};
@@ -14,7 +14,7 @@ use crate::ui::{Printer, Progress, diagnostics};
 pub(super) struct Live<'a> {
     printer: &'a Printer,
     progress: Progress,
-    mirror: &'a Path,
+    mirror: &'a Mirror,
     start: Instant,
     /// Packages that need work.
     total: AtomicUsize,
@@ -22,7 +22,7 @@ pub(super) struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(printer: &'a Printer, mirror: &'a Path) -> Self {
+    pub(super) fn new(printer: &'a Printer, mirror: &'a Mirror) -> Self {
         let (total, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self {
             printer,
@@ -66,7 +66,7 @@ impl<'a> Live<'a> {
             self.printer.say(format_args!(
                 "Found {there} of {} in `{}` in {}",
                 there + left,
-                self.mirror.display(),
+                self.mirror,
                 duration(self.start.elapsed()),
             ));
         }

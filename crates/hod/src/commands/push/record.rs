@@ -1,9 +1,9 @@
 //! The record of a push, when all is done: in the order of the plan.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use hod_cache::{Error, LeftOut, Package, PushSummary, Pushed, Reason};
+use hod_mirror::Mirror;
 use serde_json::json;
 
 use super::live::millis;
@@ -35,7 +35,7 @@ pub(super) fn left_out(left: &LeftOut) -> serde_json::Value {
 }
 
 pub(super) fn finish(
-    mirror: &Path,
+    mirror: &Mirror,
     refs: Option<&Targets>,
     summary: &PushSummary,
     printer: &Printer,
@@ -50,7 +50,7 @@ pub(super) fn finish(
     if new.is_empty() && failed.is_empty() && left == 0 {
         printer.say(format_args!(
             "{there} of {there} already there in `{}` in {}, nothing to push",
-            mirror.display(),
+            mirror,
             duration(summary.took),
         ));
     } else if !new.is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn finish(
         printer.say(format_args!(
             "Pushed {} to `{}` in {} ({}{from}){already}",
             count(new.len() as u64, noun),
-            mirror.display(),
+            mirror,
             duration(summary.took),
             bytes(sum(|pushed| pushed.size)),
         ));
@@ -99,7 +99,7 @@ pub(super) fn finish(
 }
 
 /// A line for each package.
-fn list(mirror: &Path, summary: &PushSummary, printer: &Printer) {
+fn list(mirror: &Mirror, summary: &PushSummary, printer: &Printer) {
     let labels = summary.pushed().map(|(package, pushed)| package.label_with(&pushed.hash));
     let width = labels.map(|label| label.chars().count()).max().unwrap_or(0);
     let lines = summary.pushed().map(|(package, pushed)| {

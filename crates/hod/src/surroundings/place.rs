@@ -1,0 +1,243 @@
+//! Where a mirror is: a directory or a repository of a registry, and how it is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use hod_archive::Cancel;
+use hod_mirror::credentials::{Credentials, Keychain};
+use hod_mirror::registry::{Access, Reference, Registry, RegistryOptions, RetryWait};
+use hod_mirror::{DirectoryMirror, Mirror};
+use hod_store::{Connection, Environment};
+
+use super::Direction;
+use crate::cli::Registries;
+use crate::settings::cache_directory;
+use crate::ui::Printer;
+use crate::ui::format::duration;
+
+/// Where a mirror is. Nothing is opened yet.
+#[derive(Clone)]
+pub(crate) struct MirrorPlace {
+    site: Site,
+    /// User and password that Spack's configuration has for it.
+    credentials: Option<Credentials>,
+}
+
+#[derive(Debug, Clone)]
+enum Site {
+    Directory(PathBuf),
+    Repository(Reference),
+}
+
+impl fmt::Display for MirrorPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.site {
+            Site::Directory(path) => path.display().fmt(f),
+            Site::Repository(reference) => f.write_str(&reference.url()),
+        }
+    }
+}
+
+impl MirrorPlace {
+    pub(crate) fn directory(path: impl Into<PathBuf>) -> Self {
+        Self { site: Site::Directory(path.into()), credentials: None }
+    }
+
+    /// The place a URL names. Of an unknown kind, it is refused: taken for a path, each would
+    /// become a directory named `oci:`.
+    pub(super) fn of_url(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let site = match scheme {
+            "file" if rest.starts_with('/') => Site::Directory(decoded(rest)),
+            "file" => {
+                return Err(format!(
+                    "`{url}` needs an absolute path after `file://`, as in `file:///srv/mirror`"
+                ));
+            }
+            "oci" | "oci+http" => Site::Repository(repository(url)?),
+            _ => {
+                return Err(format!(
+                    "only directories and container registries can be mirrors so far, not `{url}`"
+                ));
+            }
+        };
+        Ok(Self { site, credentials: None })
+    }
+
+    /// The place a mirror of Spack's configuration has for one direction.
+    pub(super) fn of_connection(
+        connection: &Connection,
+        direction: Direction,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        let url = &connection.url;
+        let mut place = if url.contains("://") {
+            Self::of_url(url).map_err(|what| anyhow!(what))?
+        } else {
+            Self::directory(url)
+        };
+        if matches!(place.site, Site::Directory(_)) {
+            return Ok(place);
+        }
+        // As in Spack: whoever may only read may well be nobody in particular.
+        if let (Direction::Push, [unset, ..]) =
+            (direction, &connection.unset_variables(environment)[..])
+        {
+            return Err(anyhow!("its credentials are in the variable {unset}, which is not set"));
+        }
+        let pair = connection.access_pair.as_ref().and_then(|pair| pair.values(environment));
+        place.credentials = pair.map(|(username, password)| Credentials::Basic {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        });
+        Ok(place)
+    }
+}
+
+/// Opens mirrors: what holds for every connection of one command.
+pub(crate) struct Opener<'a> {
+    pub(super) arguments: &'a Registries,
+    pub(super) environment: &'a Environment,
+    pub(super) printer: &'a Printer,
+    pub(super) cancel: &'a Cancel,
+}
+
+impl Opener<'_> {
+    /// A mirror that must exist, to read from.
+    pub(crate) fn open(&self, place: &MirrorPlace) -> anyhow::Result<Mirror> {
+        Ok(match &place.site {
+            Site::Directory(path) => Mirror::Directory(DirectoryMirror::open(path)?),
+            Site::Repository(_) => self.repository(place, Access::Pull)?,
+        })
+    }
+
+    /// A mirror that must exist, to write to.
+    pub(crate) fn open_to_push(&self, place: &MirrorPlace) -> anyhow::Result<Mirror> {
+        match &place.site {
+            Site::Directory(_) => self.open(place),
+            Site::Repository(_) => self.repository(place, Access::Push),
+        }
+    }
+
+    /// A mirror to write to, which is made if need be.
+    pub(crate) fn ensure(&self, place: &MirrorPlace) -> anyhow::Result<Mirror> {
+        Ok(match &place.site {
+            Site::Directory(path) => Mirror::Directory(DirectoryMirror::ensure(path)?),
+            Site::Repository(_) => self.repository(place, Access::Push)?,
+        })
+    }
+
+    /// A mirror as [`ensure`](Self::ensure) would find it; `None` where it would make one. Changes
+    /// nothing.
+    pub(crate) fn find(&self, place: &MirrorPlace) -> anyhow::Result<Option<Mirror>> {
+        match self.open(place) {
+            Ok(mirror) => Ok(Some(mirror)),
+            Err(error) => match error.downcast_ref() {
+                Some(
+                    hod_mirror::Error::DoesNotExist { .. }
+                    | hod_mirror::Error::NotAMirror { found: hod_mirror::Found::Empty, .. },
+                ) => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn repository(&self, place: &MirrorPlace, access: Access) -> anyhow::Result<Mirror> {
+        let Site::Repository(reference) = &place.site else { unreachable!("asked for above") };
+        let options = self.options(reference, place.credentials.clone());
+        Ok(Mirror::Registry(Registry::open(reference.clone(), access, options)?))
+    }
+
+    fn options(&self, reference: &Reference, given: Option<Credentials>) -> RegistryOptions {
+        let Registries { connections, ca_file, tls_verify, retries } = self.arguments;
+        if !tls_verify && !reference.is_plain {
+            self.printer.warn(format_args!(
+                "whether `{}` is who it says it is will not be verified",
+                reference.host
+            ));
+        }
+        // The one place where other sources of passwords come in.
+        let mut keychain = Keychain::none();
+        if let Some(credentials) = given {
+            keychain = keychain.with(&reference.host, credentials);
+        }
+        let from_environment = || {
+            let path = self.environment.variable("HOD_CA_FILE").filter(|path| !path.is_empty());
+            path.map(PathBuf::from)
+        };
+        let printer = self.printer.clone();
+        RegistryOptions {
+            keychain: Arc::new(keychain),
+            ca_file: ca_file.clone().or_else(from_environment),
+            verify_tls: *tls_verify,
+            attempts: retries.get(),
+            connections: connections.get(),
+            memory: cache_directory().map(|directory| directory.join("hosts")),
+            on_wait: Some(Arc::new(move |wait: &RetryWait| {
+                let RetryWait { host, wait, reason, .. } = wait;
+                printer.say(format_args!("Waiting {} for `{host}`: {reason}", duration(*wait)));
+            })),
+            cancel: self.cancel.clone(),
+            ..RegistryOptions::default()
+        }
+    }
+}
+
+/// The repository of a URL, which names no image in it: Spack ignores a tag there and takes a
+/// digest for every tag (`spack-format` 5.1). Neither is what anybody wants.
+fn repository(url: &str) -> Result<Reference, String> {
+    let reference = Reference::parse(url).map_err(|error| error.to_string())?;
+    if reference.tag.is_none() && reference.digest.is_none() {
+        return Ok(reference);
+    }
+    Err(format!("`{url}` names one image, and a mirror is a repository: `{}`", reference.url()))
+}
+
+/// A path as `file://` URLs have it: Python writes `%20` for a blank.
+fn decoded(path: &str) -> PathBuf {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let bytes = path.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digits = path.get(at + 1..at + 3).filter(|_| byte == b'%');
+        let escaped = digits
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    OsString::from_vec(decoded).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        MirrorPlace::of_url(url).ok().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_url_of_a_mirror_is_one_of_a_directory_or_a_repository() {
+        assert_eq!(shown("file:///srv/cache"), "/srv/cache");
+        assert_eq!(shown("file:///srv/a%20b%"), "/srv/a b%");
+        assert_eq!(shown("oci://ghcr.io/Ab/c"), "oci://ghcr.io/ab/c");
+        assert_eq!(shown("oci+http://localhost:5000/a"), "oci+http://localhost:5000/a");
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_the_reason() {
+        let refused = |url: &str| MirrorPlace::of_url(url).err().unwrap();
+        assert!(refused("s3://bucket").contains("not `s3://bucket`"));
+        assert!(refused("file://cache").contains("absolute"));
+        assert!(refused("oci://ghcr.io/a/").contains("no image reference"));
+        assert!(refused("oci://ghcr.io/a/b:1.0").contains("a repository: `oci://ghcr.io/a/b`"));
+        let digest = hod_archive::Digest::of(b"");
+        assert!(refused(&format!("oci://ghcr.io/a/b@{digest}")).contains("names one image"));
+    }
+}
