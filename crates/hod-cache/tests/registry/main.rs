@@ -2,6 +2,7 @@
 //! test wants broken. Where it is not installed these tests are skipped and say so.
 
 mod counts;
+mod faults;
 #[path = "../golden/place.rs"]
 mod place;
 mod site;
