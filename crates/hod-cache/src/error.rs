@@ -135,6 +135,14 @@ pub enum Error {
         /// What was asked for.
         codec: hod_archive::Codec,
     },
+    /// A blob that is to be sent could not be put down here.
+    #[error("could not write to `{}`", path.display())]
+    Spool {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Another package failed before this one's turn, and nothing new was to be begun then.
     #[error("not tried after the first failure")]
     NotTried,
@@ -148,6 +156,19 @@ impl Error {
         match source {
             hod_mirror::Error::Cancelled => Self::Cancelled,
             source => Self::Mirror { mirror: mirror.to_string(), source: Box::new(source) },
+        }
+    }
+
+    /// What was to be published could not be; told by each package it concerns.
+    pub(crate) fn publish(
+        mirror: impl fmt::Display,
+        source: &std::sync::Arc<hod_mirror::Error>,
+    ) -> Self {
+        match **source {
+            hod_mirror::Error::Cancelled => Self::Cancelled,
+            _ => {
+                Self::Publish { mirror: mirror.to_string(), source: std::sync::Arc::clone(source) }
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub use error::Error;
 pub use find::{
     Found, FoundImage, Listing, Place, Wanted, find, find_installed, installed, packages,
 };
-pub use index::{IndexMode, IndexReport, index};
+pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};
 pub use push::{
     Contents, Image, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,

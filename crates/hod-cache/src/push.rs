@@ -11,32 +11,32 @@
 
 mod classify;
 mod describe;
+mod destination;
 mod frame;
 mod lane;
 mod layer;
 mod plan;
-mod probe;
 mod publish;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use hod_archive::{Cancel, Codec, DiffId, Digest, Encoders, Encoding};
-use hod_mirror::{DirectoryMirror, IndexReport};
+use hod_mirror::{IndexReport, Mirror};
 use hod_spec::DagHash;
 use hod_store::Redistribution;
 
-use crate::index::{IndexMode, index};
+use crate::index::{News, index};
 use crate::selection::{LeftOut, Reason};
 use crate::{Error, Event, LocalStore, Package, Reporter};
 pub use describe::Contents;
-use lane::{Lane, Prepared};
-use layer::Workshop;
+use destination::{Destination, Message, Probe};
+use lane::Lane;
+use layer::{Way, Workshop};
 pub use plan::{Planned, plan};
-use probe::{Probe, Tags};
 use publish::Publisher;
 
 /// How to push.
@@ -189,6 +189,9 @@ impl PushSummary {
 /// another's middle, few enough that each has memory to read ahead.
 const LANES: usize = 4;
 
+/// How often somebody looks whether the push is to end.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// How long what is ready waits for company.
 const MOMENT: Duration = Duration::from_millis(300);
 
@@ -199,7 +202,7 @@ const MOMENT: Duration = Duration::from_millis(300);
 /// Only what concerns all packages: the mirror cannot be read, or specs are to be packed in a way
 /// Spack cannot read.
 pub fn push(
-    mirror: &DirectoryMirror,
+    mirror: &Mirror,
     packages: &[Package],
     store: &LocalStore,
     options: &PushOptions,
@@ -207,8 +210,9 @@ pub fn push(
 ) -> Result<PushSummary, Error> {
     let start = Instant::now();
     options.suit(packages)?;
-    let tags = probe::tags(mirror)?;
-    let probes = probe::all(mirror, &tags, packages, options)?;
+    let destination = destination::open(mirror, store)?;
+    let destination = &*destination;
+    let probes = destination::probe_all(destination, packages, options.partial_images)?;
     let (left_out, recipes) =
         if options.private { (Vec::new(), None) } else { forbidden(packages, &probes) };
     let hashes: HashSet<DagHash> = left_out.iter().map(|left| left.hash).collect();
@@ -216,7 +220,7 @@ pub fn push(
         package.as_installed().is_some_and(|installed| hashes.contains(&installed.hash()))
     };
 
-    let mut publisher = Publisher::new(mirror, &tags, packages, options, reporter);
+    let mut publisher = Publisher::new(destination, packages, options, reporter);
     let mut work = Vec::new();
     for (index, (package, probe)) in packages.iter().zip(&probes).enumerate() {
         if is_left_out(package) {
@@ -232,15 +236,40 @@ pub fn push(
     let there = packages.len() - left_out.len() - work.len();
     reporter.report(Event::Probed { there, left: work.len() });
     if !work.is_empty() {
-        let lanes = Lanes { mirror, tags: &tags, packages, probes: &probes, work: &work };
+        let lanes = Lanes { destination, packages, probes: &probes, work: &work };
         lanes.run(&mut publisher, store, options, reporter);
     }
     // The store is a convenience; that it could not be tidied up is nobody's failure.
     let _ = store.shrink();
     let outcomes = publisher.into_outcomes();
     let index = (options.update_index && !options.cancel.is_cancelled())
-        .then(|| index(mirror, IndexMode::Incremental, options.jobs, &options.cancel, reporter));
+        .then(|| update_index(mirror, &outcomes, options, reporter));
     Ok(PushSummary { outcomes, left_out, recipes, index, took: start.elapsed() })
+}
+
+/// Adds what is in the mirror now to its index.
+fn update_index(
+    mirror: &Mirror,
+    outcomes: &[Outcome],
+    options: &PushOptions,
+    reporter: &dyn Reporter,
+) -> Result<IndexReport, Error> {
+    let mut published = Vec::new();
+    if mirror.as_registry().is_some() {
+        for Outcome { package, result } in outcomes {
+            let has_image = result.as_ref().is_ok_and(|pushed| pushed.image.is_some());
+            if let Some(installed) = package.as_installed().filter(|_| has_image) {
+                let metadata = installed.store().metadata(&installed.hash());
+                published.push(metadata.map_err(|source| Error::Installed {
+                    package: package.label(),
+                    source: Box::new(source),
+                })?);
+            }
+        }
+    }
+    let published: Vec<_> = published.into_iter().map(|metadata| metadata.spec_file).collect();
+    let news = News::Published(&published);
+    index(mirror, news, options.jobs, &options.cancel, reporter)
 }
 
 /// Specs that are to be packed and whose recipes forbid it; and how many had one.
@@ -268,25 +297,23 @@ fn forbidden(packages: &[Package], probes: &[Probe]) -> (Vec<LeftOut>, Option<Re
     (left_out, Some(recipes))
 }
 
-/// What is ready by now or will be in a moment. It is published together: a mirror's index is
-/// written, and its directories brought to disk, once for all of it.
-fn together<T>(first: T, ready: &mpsc::Receiver<T>) -> Vec<T> {
-    let mut batch = vec![first];
-    let deadline = Instant::now() + MOMENT;
-    while let Ok(next) = ready.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        batch.push(next);
-    }
-    batch
-}
-
 /// The threads that prepare packages.
 struct Lanes<'a> {
-    mirror: &'a DirectoryMirror,
-    tags: &'a Tags,
+    destination: &'a dyn Destination,
     packages: &'a [Package],
     probes: &'a [Probe],
     /// Which of the packages.
     work: &'a [usize],
+}
+
+/// Says when a thread ends, however it ends.
+struct LaneEnd(Sender<Message>);
+
+impl Drop for LaneEnd {
+    fn drop(&mut self) {
+        let has_panicked = std::thread::panicking();
+        let _ = self.0.send(Message::LaneEnded { has_panicked });
+    }
 }
 
 impl Lanes<'_> {
@@ -301,33 +328,81 @@ impl Lanes<'_> {
         let lanes = self.work.len().min(LANES).min(options.jobs.get()).max(1);
         let next = AtomicUsize::new(0);
         let has_failed = AtomicBool::new(false);
-        let (sender, ready) = mpsc::channel::<(usize, Result<Prepared, Error>)>();
+        let (sender, messages) = mpsc::channel::<Message>();
         std::thread::scope(|scope| {
             for _ in 0..lanes {
                 let workshop = Workshop { store, options, shares: lanes, reporter };
-                let (mirror, tags) = (self.mirror, self.tags);
-                let lane = Lane { mirror, tags, workshop, encoders: &encoders };
+                let lane = Lane { workshop, encoders: &encoders };
                 let (sender, next, has_failed) = (sender.clone(), &next, &has_failed);
                 scope.spawn(move || {
+                    let _end = LaneEnd(sender.clone());
                     while let Some(&index) = self.work.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let prepared = if options.cancel.is_cancelled() {
                             Err(Error::Cancelled)
                         } else if options.fail_fast && has_failed.load(Ordering::Relaxed) {
                             Err(Error::NotTried)
                         } else {
-                            lane.prepare(&self.packages[index], &self.probes[index])
+                            let package = &self.packages[index];
+                            let destination = self.destination;
+                            let way = Way { index, package, destination, messages: &sender };
+                            lane.prepare(way, &self.probes[index])
                         };
                         has_failed.fetch_or(prepared.is_err(), Ordering::Relaxed);
-                        if sender.send((index, prepared)).is_err() {
-                            return;
-                        }
+                        let _ = sender.send(Message::Prepared(index, prepared));
                     }
                 });
             }
-            drop(sender);
-            while let Ok(first) = ready.recv() {
-                publisher.take(together(first, &ready));
-            }
+            self.publish(publisher, lanes, &sender, &messages, options);
         });
+    }
+
+    /// Publishes until all packages have their outcome.
+    fn publish(
+        &self,
+        publisher: &mut Publisher<'_>,
+        mut lanes: usize,
+        sender: &Sender<Message>,
+        messages: &Receiver<Message>,
+        options: &PushOptions,
+    ) {
+        let mut has_aborted = false;
+        while publisher.is_open() {
+            let first = match messages.recv_timeout(GLANCE) {
+                Ok(message) => message,
+                Err(_) => {
+                    if options.cancel.is_cancelled() && !has_aborted {
+                        self.destination.abort();
+                        has_aborted = true;
+                    }
+                    continue;
+                }
+            };
+            let mut batch = vec![first];
+            // What is ready by now or will be in a moment is published together: a directory's
+            // index is written, and brought to disk, once for all of it.
+            let deadline = Instant::now() + MOMENT;
+            loop {
+                let is_news = |message: &Message| matches!(message, Message::Prepared(..));
+                lanes -= batch
+                    .last()
+                    .map_or(0, |last| usize::from(matches!(last, Message::LaneEnded { .. })));
+                let waits = self.destination.gathers() && lanes > 0 && batch.iter().any(is_news);
+                let next = if waits {
+                    messages.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+                } else {
+                    messages.try_recv().ok()
+                };
+                match next {
+                    Some(message) => batch.push(message),
+                    None => break,
+                }
+            }
+            // Its packages will never come; the panic goes on when the threads are joined.
+            let has_panicked = |m: &Message| matches!(m, Message::LaneEnded { has_panicked: true });
+            if batch.iter().any(has_panicked) {
+                return;
+            }
+            publisher.take(batch, sender);
+        }
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use hod_archive::{DiffId, Digest, Encoding, Fingerprint, Packed};
 use hod_mirror::oci::PackageFacts;
+use hod_mirror::registry::Spool;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -174,6 +175,21 @@ impl LocalStore {
     pub(crate) fn keep_blob(&self, digest: &Digest, file: &Path) {
         if let Some(path) = self.blob_path(digest) {
             let _ = fs_err::hard_link(file, path);
+        }
+    }
+
+    /// Where blobs lie that are being packed for a mirror that is far away.
+    pub(crate) fn spool_directory(&self) -> PathBuf {
+        match &self.directory {
+            Some(directory) => directory.join("spool"),
+            None => std::env::temp_dir(),
+        }
+    }
+
+    /// Keeps a blob that was packed for a mirror that is far away.
+    pub(crate) fn keep_spool(&self, spool: &Spool, digest: &Digest) {
+        if let Some(path) = self.blob_path(digest) {
+            let _ = spool.keep(&path);
         }
     }
 

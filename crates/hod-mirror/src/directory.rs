@@ -6,7 +6,6 @@ mod durable;
 mod fault;
 mod layout;
 mod lock;
-mod parallel;
 mod publish;
 mod read;
 mod spack;
@@ -26,6 +25,7 @@ pub use check::{CheckProgress, CheckReport, Finding, Problem, Role};
 pub use lock::{LockHolder, Patience, Waiting};
 pub use publish::Publication;
 pub use read::Entry;
+pub(crate) use spack::is_newer;
 pub use spack::{
     IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex, SpackNames, SpackPublication,
     V2Names,

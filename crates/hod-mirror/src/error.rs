@@ -212,6 +212,15 @@ pub enum Error {
         holder: Option<LockHolder>,
     },
 
+    /// Others wrote the same tag again and again.
+    #[error("could not write `{tag}`: others wrote it at the same time, {rounds} times in a row")]
+    Contended {
+        /// The tag.
+        tag: String,
+        /// How often it was tried.
+        rounds: u32,
+    },
+
     /// A registry did not do what it was asked for.
     #[error(transparent)]
     Registry(Box<crate::registry::RegistryError>),
@@ -278,6 +287,9 @@ pub enum ParseError {
         /// The checksum, cut to 100 characters.
         checksum: String,
     },
+    /// The manifest of an index names none.
+    #[error("it names no index")]
+    NoIndexLayer,
     /// Not a spec.
     #[error("not a spec")]
     SpecFile(#[source] SpecFileError),

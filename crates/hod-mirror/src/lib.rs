@@ -50,6 +50,7 @@ mod directory;
 mod error;
 mod mirror;
 pub mod oci;
+mod parallel;
 pub mod registry;
 pub mod spack;
 

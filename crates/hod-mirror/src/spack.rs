@@ -7,6 +7,7 @@
 mod clearsign;
 mod entry;
 mod json;
+mod known;
 mod manifest;
 mod name;
 mod spec_file;
@@ -20,6 +21,7 @@ pub use spec_file::V2SpecFile;
 pub use tree::packed_name;
 
 pub(crate) use json::compact;
+pub(crate) use known::KnownNodes;
 
 /// A spec with all its dependencies has at most a few hundred KiB.
 pub(crate) const SPEC_LIMIT: u64 = 64 << 20;

@@ -1,20 +1,20 @@
 //! Getting the layer of a package into a mirror: from what was packed before, or by packing.
 
-use std::io::Write as _;
+use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use hod_archive::{
     BeforeLast, Encoders, Fingerprint, LastEntry, PackError, PackOptions, TreeFacts, pack, survey,
 };
-use hod_mirror::DirectoryMirror;
 use hod_mirror::oci::PackageFacts;
 
 use super::PushOptions;
 use super::classify::Classifier;
 use super::describe;
+use super::destination::{Arrived, Destination, Message, Recalled};
 use super::frame::Frame;
 use crate::image::Layer;
-use crate::store::{Record, is_intact};
+use crate::store::Record;
 use crate::{Error, Event, LocalStore, Package, Reporter};
 
 /// `.spack/binary_distribution`: where Spack looks for build information.
@@ -30,11 +30,22 @@ pub(super) struct Workshop<'a> {
     pub(super) reporter: &'a dyn Reporter,
 }
 
-/// The layer of a package, in the mirror, and what is known of the tree in it.
+/// The layer of a package, and what is known of the tree in it.
 pub(super) struct PackedLayer {
     pub(super) layer: Layer,
     pub(super) facts: PackageFacts,
     pub(super) was_packed: bool,
+    /// Whether it is in the mirror by now.
+    pub(super) arrived: Arrived,
+}
+
+/// A package on its way to a mirror.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) index: usize,
+    pub(super) package: &'a Package,
+    pub(super) destination: &'a dyn Destination,
+    pub(super) messages: &'a Sender<Message>,
 }
 
 fn pack_error(package: &Package, source: PackError) -> Error {
@@ -78,13 +89,8 @@ impl Workshop<'_> {
     }
 
     /// A layer that need not be packed: the tree is as it was, and its blob is at hand.
-    pub(super) fn known(
-        &self,
-        mirror: &DirectoryMirror,
-        package: &Package,
-        frame: &Frame,
-    ) -> Result<Option<PackedLayer>, Error> {
-        let error = |source| Error::mirror(mirror, source);
+    pub(super) fn known(&self, way: Way<'_>, frame: &Frame) -> Result<Option<PackedLayer>, Error> {
+        let Way { index, package, destination, messages } = way;
         let Some(record) = self.record(package, frame) else { return Ok(None) };
         let (fingerprint, _) = self.survey(package)?;
         if !record.matches(&fingerprint) {
@@ -93,35 +99,32 @@ impl Workshop<'_> {
         let (Some(digest), Some(diff_id)) = (record.digest(), record.diff_id()) else {
             return Ok(None);
         };
-        if self.options.force {
-            // Whoever forces a push may be about to mend the mirror: its word is not enough.
-            if !is_intact(&mirror.blob_path(&digest), &digest) {
-                return Ok(None);
+        let is_forced = self.options.force;
+        let arrived = match destination.recall(&digest, record.size, self.store, is_forced)? {
+            Recalled::There => Arrived::Already,
+            Recalled::Here(blob) => {
+                destination.bring(index, blob, digest, record.size, messages);
+                Arrived::Later
             }
-        } else if !mirror.has_blob(&digest, record.size).map_err(error)? {
-            let Some(blob) = self.store.verified_blob(&digest, record.size) else {
-                return Ok(None);
-            };
-            mirror.link_blob_from(&blob, digest, record.size).map_err(error)?;
-        }
+            Recalled::Lost => return Ok(None),
+        };
         self.warn(package, record.unlisted);
         let codec = self.options.encoding.codec();
         let layer = Layer { codec, digest, size: record.size, diff_id };
         let name = package.name().to_owned();
         let version = package.version().to_owned();
         let facts = PackageFacts { name, version, ..record.facts };
-        Ok(Some(PackedLayer { layer, facts, was_packed: false }))
+        Ok(Some(PackedLayer { layer, facts, was_packed: false, arrived }))
     }
 
-    /// Packs the tree straight into the mirror.
+    /// Packs the tree straight to where it belongs.
     pub(super) fn pack(
         &self,
-        mirror: &DirectoryMirror,
-        package: &Package,
+        way: Way<'_>,
         frame: &Frame,
         encoders: &Encoders,
     ) -> Result<PackedLayer, Error> {
-        let error = |source| Error::mirror(mirror, source);
+        let Way { index, package, destination, messages } = way;
         let began = SystemTime::now();
         let (encoding, mtime) = (self.options.encoding, self.options.mtime);
         let label = package.label();
@@ -131,10 +134,10 @@ impl Workshop<'_> {
             (hash, unlisted) = (filled.hash, filled.unlisted);
             filled.bytes
         };
-        let mut blob = mirror.blob_writer().map_err(error)?;
+        let mut sink = destination.sink(index, self.store, messages)?;
         let packed = pack(
             package.location(),
-            &mut blob,
+            &mut sink,
             encoders,
             &self.pack_options(package),
             &Classifier(frame.prefixes()),
@@ -144,8 +147,8 @@ impl Workshop<'_> {
             },
         )
         .map_err(|source| pack_error(package, source))?;
-        blob.flush().map_err(|source| pack_error(package, PackError::Write { source }))?;
-        blob.complete_as(packed.digest, packed.size).map_err(error)?;
+        sink.flush().map_err(|source| pack_error(package, PackError::Write { source }))?;
+        let arrived = sink.complete(packed.digest, packed.size)?;
 
         for (name, what) in &packed.facts.skipped {
             let name = String::from_utf8_lossy(name);
@@ -159,14 +162,13 @@ impl Workshop<'_> {
         let newest = packed.fingerprint.newest;
         let key = LocalStore::key(package, encoding, mtime, &frame.context());
         let _ = self.store.remember(&key, &record, newest, began);
-        self.store.keep_blob(&packed.digest, &mirror.blob_path(&packed.digest));
         let layer = Layer {
             codec: encoding.codec(),
             digest: packed.digest,
             size: packed.size,
             diff_id: packed.diff_id,
         };
-        Ok(PackedLayer { layer, facts, was_packed: true })
+        Ok(PackedLayer { layer, facts, was_packed: true, arrived })
     }
 
     fn warn(&self, package: &Package, unlisted: u64) {

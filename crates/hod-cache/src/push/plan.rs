@@ -1,11 +1,13 @@
 //! What a push would do.
 
-use hod_mirror::DirectoryMirror;
+use hod_mirror::Mirror;
+use hod_mirror::oci::PackageFacts;
 
+use super::PushOptions;
 use super::describe::Contents;
+use super::destination::{self, Destination, Probe};
 use super::layer::Workshop;
-use super::probe::{self, Tags};
-use super::{PushOptions, probe::Probe};
+use crate::image::{self, Layer};
 use crate::store::Record;
 use crate::{Error, Event, LocalStore, Package, package};
 
@@ -26,16 +28,17 @@ pub struct Planned {
 /// Says what [`push`](super::push) would do, and changes nothing. `mirror` is `None` where none
 /// exists yet.
 pub fn plan(
-    mirror: Option<&DirectoryMirror>,
+    mirror: Option<&Mirror>,
     packages: &[Package],
     store: &LocalStore,
     options: &PushOptions,
 ) -> Result<Vec<Planned>, Error> {
     options.suit(packages)?;
     let workshop = Workshop { store, options, shares: 1, reporter: &|_: Event<'_>| {} };
-    let tags = mirror.map(probe::tags).transpose()?.unwrap_or_default();
-    let probes = match mirror {
-        Some(mirror) => probe::all(mirror, &tags, packages, options)?,
+    let destination = mirror.map(|mirror| destination::open(mirror, store)).transpose()?;
+    let destination = destination.as_deref();
+    let probes = match destination {
+        Some(destination) => destination::probe_all(destination, packages, options.partial_images)?,
         None => vec![Probe::default(); packages.len()],
     };
     let planned = packages.iter().zip(&probes).map(|(package, probe)| {
@@ -43,14 +46,13 @@ pub fn plan(
             let hash = package.as_installed().map(|installed| installed.hash().to_string());
             return Ok(Planned { package: package.clone(), hash, is_there: true, contents: None });
         }
-        one(mirror, &tags, &workshop, package)
+        one(destination, &workshop, package)
     });
     planned.collect()
 }
 
 fn one(
-    mirror: Option<&DirectoryMirror>,
-    tags: &Tags,
+    destination: Option<&dyn Destination>,
     workshop: &Workshop<'_>,
     package: &Package,
 ) -> Result<Planned, Error> {
@@ -61,9 +63,9 @@ fn one(
         Some(installed) => Some(installed.hash().to_string()),
         None => record.as_ref().map(|record| record.facts.hash.clone()),
     };
-    let is_there = match (mirror, &record) {
-        (Some(mirror), Some(record)) if package.as_installed().is_none() => {
-            is_named(mirror, tags, package, record)
+    let is_there = match (destination, &record) {
+        (Some(destination), Some(record)) if package.as_installed().is_none() => {
+            is_named(destination, package, record)?
         }
         _ => false,
     };
@@ -72,9 +74,20 @@ fn one(
 }
 
 /// Whether the mirror has the packed tree of `record` under the name of `package`.
-fn is_named(mirror: &DirectoryMirror, tags: &Tags, package: &Package, record: &Record) -> bool {
+fn is_named(
+    destination: &dyn Destination,
+    package: &Package,
+    record: &Record,
+) -> Result<bool, Error> {
     let tag = package::tag(package.name(), package.version(), &record.facts.hash);
-    let manifest = tags.get(&tag).and_then(|descriptor| mirror.read_manifest(descriptor).ok());
-    let layer = manifest.and_then(|manifest| manifest.layers.first().map(|layer| layer.digest));
-    layer.is_some() && layer == record.digest()
+    let (Some(digest), Some(diff_id)) = (record.digest(), record.diff_id()) else {
+        return Ok(false);
+    };
+    let codec = record.facts.codec.parse().unwrap_or_default();
+    let layer = Layer { codec, digest, size: record.size, diff_id };
+    let name = package.name().to_owned();
+    let version = package.version().to_owned();
+    let image =
+        image::render_plain(&layer, PackageFacts { name, version, ..record.facts.clone() })?;
+    destination.is_named(&tag, &image.manifest.digest)
 }

@@ -1,84 +1,96 @@
 //! Names for what is complete: of a prefix its image, of a spec its entry in the build cache at
-//! once and its image as soon as the layers of its dependencies are known.
+//! once and its image as soon as the layers of its dependencies are in the mirror.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use hod_mirror::oci::Tag;
-use hod_mirror::{DirectoryMirror, Patience, Publication, SpackPublication, Waiting};
+use hod_mirror::{Patience, SpackPublication, Waiting};
 use hod_spec::{DagHash, Spec, Topological};
 
-use super::lane::{self, Names, Prepared};
-use super::probe::{self, Tags};
+use super::destination::{Arrived, Destination, Message, ReadyImage};
+use super::lane::{Names, Prepared};
 use super::{Image, Outcome, PushOptions, Pushed};
 use crate::environment::Inspected;
-use crate::image::{self, Layer};
+use crate::image::{self, Layer, Rendered};
 use crate::{Error, Event, Installed, Package, Reporter, package};
 
 /// The one who publishes. Works in the order in which packages become ready.
 pub(super) struct Publisher<'a> {
-    mirror: &'a DirectoryMirror,
-    tags: &'a Tags,
+    destination: &'a dyn Destination,
     packages: &'a [Package],
     options: &'a PushOptions,
     reporter: &'a dyn Reporter,
     /// All specs of this push.
     pushed: HashSet<DagHash>,
-    /// Specs of this push whose outcome is still open.
+    /// Specs of this push whose layer is neither in the mirror nor given up.
     open: HashSet<DagHash>,
     /// Layers of specs; `None`: there is none, and there will be none.
     layers: HashMap<DagHash, Option<Layer>>,
-    waiting: Vec<(usize, Prepared)>,
+    /// Packages of which one half is known: what was packed, or that it was uploaded.
+    halves: HashMap<usize, Half>,
+    /// Packages that wait for the layers of others, and for how many.
+    waiting: HashMap<usize, (Prepared, usize)>,
+    /// Which packages wait for a layer.
+    dependents: HashMap<DagHash, Vec<usize>>,
+    /// Packages that wait for nothing any more.
+    ready: Vec<(usize, Prepared)>,
+    /// Packages whose images are on their way to their names.
+    publishing: HashMap<usize, Prepared>,
     inspected: Inspected,
     outcomes: Vec<Option<Outcome>>,
+    /// How many packages have no outcome yet.
+    unsettled: usize,
 }
 
-/// What came of the image of a package.
-enum Imaged {
-    /// A dependency is still open.
-    Waits,
-    /// There is none to publish: it is there, or something it needs is missing.
-    Nothing,
-    /// It is in the mirror and needs its name.
-    Publish(Box<Publication>),
+enum Half {
+    Prepared(Box<Prepared>),
+    Uploaded(Result<(), Error>),
 }
 
 impl<'a> Publisher<'a> {
     pub(super) fn new(
-        mirror: &'a DirectoryMirror,
-        tags: &'a Tags,
+        destination: &'a dyn Destination,
         packages: &'a [Package],
         options: &'a PushOptions,
         reporter: &'a dyn Reporter,
     ) -> Self {
-        let outcomes = packages.iter().map(|_| None).collect();
         let pushed = packages.iter().filter_map(Package::as_installed);
-        let pushed = pushed.map(Installed::hash).collect();
-        let (open, layers, waiting) = (HashSet::new(), HashMap::new(), Vec::new());
-        let inspected = Inspected::default();
         Self {
-            mirror,
-            tags,
+            destination,
             packages,
             options,
             reporter,
-            pushed,
-            open,
-            layers,
-            waiting,
-            inspected,
-            outcomes,
+            pushed: pushed.map(Installed::hash).collect(),
+            open: HashSet::new(),
+            layers: HashMap::new(),
+            halves: HashMap::new(),
+            waiting: HashMap::new(),
+            dependents: HashMap::new(),
+            ready: Vec::new(),
+            publishing: HashMap::new(),
+            inspected: Inspected::default(),
+            outcomes: packages.iter().map(|_| None).collect(),
+            unsettled: 0,
         }
     }
 
     /// This package will come.
     pub(super) fn expect(&mut self, index: usize) {
         self.open.extend(self.hash(index));
+        self.unsettled += 1;
     }
 
     /// Nothing has to be done for this one.
     pub(super) fn settle(&mut self, index: usize, pushed: Pushed) {
+        self.unsettled += 1;
         self.end(index, Ok(pushed));
+    }
+
+    /// Whether something is still to come.
+    pub(super) fn is_open(&self) -> bool {
+        self.unsettled > 0
     }
 
     /// In the order of the packages.
@@ -86,23 +98,55 @@ impl<'a> Publisher<'a> {
         self.outcomes.into_iter().flatten().collect()
     }
 
-    /// Publishes what can be published of `batch` and of what waits.
-    pub(super) fn take(&mut self, batch: Vec<(usize, Result<Prepared, Error>)>) {
-        let mut prepared = Vec::new();
-        for (index, result) in batch {
-            match result {
-                Ok(ready) => prepared.push((index, ready)),
-                Err(error) => self.fail(index, error),
+    /// Goes on with what `batch` tells.
+    pub(super) fn take(&mut self, batch: Vec<Message>, messages: &Sender<Message>) {
+        let mut arrived = Vec::new();
+        for message in batch {
+            match message {
+                Message::Prepared(index, Ok((prepared, Arrived::Already))) => {
+                    arrived.push((index, prepared));
+                }
+                Message::Prepared(index, Ok((prepared, Arrived::Later))) => {
+                    let half = Half::Prepared(Box::new(prepared));
+                    arrived.extend(self.join(index, half));
+                }
+                Message::Uploaded(index, result) => {
+                    arrived.extend(self.join(index, Half::Uploaded(result)));
+                }
+                Message::Prepared(index, Err(error)) => self.fail(index, error),
+                Message::Published(index, result) => self.published(index, result),
+                Message::LaneEnded { .. } => {}
             }
         }
-        for (index, ready) in self.entries(prepared) {
+        for (index, prepared) in self.entries(arrived) {
+            let layer = prepared.layer;
             if let Some(hash) = self.hash(index) {
-                self.layers.insert(hash, Some(ready.layer));
-                self.open.remove(&hash);
+                self.close(hash, Some(layer));
             }
-            self.waiting.push((index, ready));
+            self.wait(index, prepared);
         }
-        self.images();
+        self.images(messages);
+    }
+
+    /// Both halves of a package, once they are there.
+    fn join(&mut self, index: usize, half: Half) -> Option<(usize, Prepared)> {
+        let other = self.halves.remove(&index);
+        match (half, other) {
+            // A package that failed while it was packed has had its outcome.
+            (Half::Uploaded(_), None) if self.outcomes[index].is_some() => None,
+            (Half::Prepared(prepared), Some(Half::Uploaded(result)))
+            | (Half::Uploaded(result), Some(Half::Prepared(prepared))) => match result {
+                Ok(()) => Some((index, *prepared)),
+                Err(error) => {
+                    self.fail(index, error);
+                    None
+                }
+            },
+            (half, _) => {
+                self.halves.insert(index, half);
+                None
+            }
+        }
     }
 
     /// Publishes the entries of the build cache; returns what has them.
@@ -117,90 +161,118 @@ impl<'a> Publisher<'a> {
         if publications.is_empty() {
             return prepared;
         }
-        let Err(source) = self.mirror.publish_spack(&publications) else { return prepared };
+        let Err(source) = self.destination.publish_entries(&publications) else {
+            return prepared;
+        };
         let source = Arc::new(source);
         let mut rest = Vec::new();
         for (index, ready) in prepared {
             match ready.names {
-                Names::Spec { entry: Some(_), .. } => self.fail(index, self.unpublished(&source)),
+                Names::Spec { entry: Some(_), .. } => {
+                    self.fail(index, Error::publish(self.destination.place(), &source));
+                }
                 _ => rest.push((index, ready)),
             }
         }
         rest
     }
 
-    /// Publishes the images of whatever waits for nothing any more.
-    fn images(&mut self) {
-        let mut publications = Vec::new();
-        let mut ready = Vec::new();
-        for (index, mut prepared) in std::mem::take(&mut self.waiting) {
-            match self.image(index, &mut prepared) {
-                Ok(Imaged::Waits) => {
-                    self.waiting.push((index, prepared));
-                    continue;
-                }
-                Ok(Imaged::Nothing) => {}
-                Ok(Imaged::Publish(publication)) => publications.push(*publication),
-                Err(error) => {
-                    self.fail(index, error);
-                    continue;
-                }
+    /// Keeps a package until the layers of all that it needs are in the mirror.
+    fn wait(&mut self, index: usize, prepared: Prepared) {
+        let needed = match (&prepared.names, self.packages[index].as_installed()) {
+            (Names::Spec { .. }, Some(installed)) if prepared.pushed.image.is_none() => {
+                needed(installed).map(|spec| spec.hash).collect()
             }
-            ready.push((index, prepared));
+            _ => Vec::new(),
+        };
+        let mut open = 0;
+        for hash in needed {
+            if self.open.contains(&hash) {
+                self.dependents.entry(hash).or_default().push(index);
+                open += 1;
+            }
+        }
+        if open == 0 {
+            self.ready.push((index, prepared));
+        } else {
+            self.waiting.insert(index, (prepared, open));
+        }
+    }
+
+    /// The layer of a spec is in the mirror, or will never be.
+    fn close(&mut self, hash: DagHash, layer: Option<Layer>) {
+        self.layers.insert(hash, layer);
+        self.open.remove(&hash);
+        for index in self.dependents.remove(&hash).unwrap_or_default() {
+            let Some((_, open)) = self.waiting.get_mut(&index) else { continue };
+            *open -= 1;
+            if *open == 0 {
+                self.ready.extend(self.waiting.remove(&index).map(|(ready, _)| (index, ready)));
+            }
+        }
+    }
+
+    /// Publishes the images of whatever waits for nothing any more.
+    fn images(&mut self, messages: &Sender<Message>) {
+        let mut images = Vec::new();
+        for (index, mut prepared) in std::mem::take(&mut self.ready) {
+            match self.image(index, &mut prepared) {
+                Ok(Some((tag, image))) => {
+                    images.push(ReadyImage { index, tag, image });
+                    self.publishing.insert(index, prepared);
+                }
+                Ok(None) => self.end(index, Ok(prepared.finish())),
+                Err(error) => self.end(index, Err(error)),
+            }
+        }
+        if images.is_empty() {
+            return;
         }
         let on_wait = |waiting: &Waiting| self.reporter.report(Event::Waiting { waiting });
         let cancel = self.options.cancel.clone();
         let patience = Patience { cancel, on_wait: &on_wait, ..Patience::default() };
-        // One failure concerns all of the batch, and each of its packages tells it.
-        let failure = self.mirror.publish(&publications, &patience).err().map(Arc::new);
-        for (index, prepared) in ready {
-            let result = match &failure {
-                Some(source) if !prepared.pushed.was_there => Err(self.unpublished(source)),
-                _ => Ok(prepared.finish()),
-            };
-            self.end(index, result);
-        }
+        self.destination.publish(images, &patience, messages);
     }
 
-    /// What to publish as the image of a package.
-    fn image(&mut self, index: usize, prepared: &mut Prepared) -> Result<Imaged, Error> {
-        let package = &self.packages[index];
-        let (spec_text, facts) = match &prepared.names {
-            Names::Plain(publication) => {
-                let publication = publication.clone().map(Box::new);
-                return Ok(publication.map_or(Imaged::Nothing, Imaged::Publish));
+    fn published(&mut self, index: usize, result: Result<(), Error>) {
+        let prepared = self.publishing.remove(&index).expect("what is published was prepared");
+        self.end(index, result.map(|()| prepared.finish()));
+    }
+
+    /// What to publish as the image of a package; nothing if it is there, or if something it needs
+    /// is missing.
+    fn image(
+        &mut self,
+        index: usize,
+        prepared: &mut Prepared,
+    ) -> Result<Option<(Tag, Rendered)>, Error> {
+        let (spec_text, facts) = match &mut prepared.names {
+            Names::Plain(image) => {
+                return Ok(image.take().map(|(tag, image)| (tag, *image)));
             }
-            Names::Spec { spec_text, facts, .. } => (spec_text, facts.as_deref()),
+            Names::Spec { spec_text, facts, .. } => (&*spec_text, facts.as_deref()),
         };
         if prepared.pushed.image.is_some() {
-            return Ok(Imaged::Nothing);
+            return Ok(None);
         }
+        let package = &self.packages[index];
         let installed = package.as_installed().expect("specs have specs");
-        let store = installed.store();
-        let order = Topological::new(store, [installed.spec()]);
-        let needed: Vec<&Spec> =
-            order.dependencies_first().filter(|spec| spec.external.is_none()).collect();
-        if needed.iter().any(|spec| self.open.contains(&spec.hash)) {
-            return Ok(Imaged::Waits);
-        }
-        let mut layers = Vec::with_capacity(needed.len());
-        for spec in needed {
+        let mut layers = Vec::new();
+        for spec in needed(installed) {
             match self.layer(spec)? {
                 Some(layer) => layers.push(layer),
                 None if self.options.partial_images => {}
                 None => {
                     prepared.pushed.held_back = Some(spec.label());
-                    return Ok(Imaged::Nothing);
+                    return Ok(None);
                 }
             }
         }
-        let descriptor =
-            image::render_spec(installed, &layers, spec_text, facts, &mut self.inspected)?;
-        let descriptor = lane::put(self.mirror, &descriptor)?;
+        let image = image::render_spec(installed, &layers, spec_text, facts, &mut self.inspected)?;
         let tag = package::spack_tag(installed.spec());
-        prepared.pushed.image = Some(Image { tag: tag.clone(), manifest: descriptor.digest });
+        prepared.pushed.image = Some(Image { tag: tag.clone(), manifest: image.manifest.digest });
         let tag = Tag::for_spack_entry(tag).expect("made of the characters a tag may have");
-        Ok(Imaged::Publish(Box::new(Publication { tag, descriptor })))
+        Ok(Some((tag, image)))
     }
 
     /// The layer of a dependency: of this push, or one that is in the mirror.
@@ -211,16 +283,16 @@ impl<'a> Publisher<'a> {
         let layer = if self.options.partial_images && !self.pushed.contains(&spec.hash) {
             None
         } else {
-            probe::layer(self.mirror, self.tags, spec)?.map(|(layer, _)| layer)
+            self.destination.layer(spec)?.map(|(layer, _)| layer)
         };
         self.layers.insert(spec.hash, layer);
         Ok(layer)
     }
 
     fn fail(&mut self, index: usize, error: Error) {
+        self.halves.remove(&index);
         if let Some(hash) = self.hash(index) {
-            self.layers.insert(hash, None);
-            self.open.remove(&hash);
+            self.close(hash, None);
         }
         self.end(index, Err(error));
     }
@@ -230,16 +302,18 @@ impl<'a> Publisher<'a> {
         let label = outcome.package.label();
         self.reporter.report(Event::Ended { package: &label, outcome: &outcome });
         self.outcomes[index] = Some(outcome);
+        self.unsettled -= 1;
     }
 
     fn hash(&self, index: usize) -> Option<DagHash> {
         Some(self.packages[index].as_installed()?.hash())
     }
+}
 
-    fn unpublished(&self, source: &Arc<hod_mirror::Error>) -> Error {
-        match **source {
-            hod_mirror::Error::Cancelled => Error::Cancelled,
-            _ => Error::Publish { mirror: self.mirror.to_string(), source: Arc::clone(source) },
-        }
-    }
+/// What is in the image of a spec, lowest first, itself last.
+fn needed(installed: &Installed) -> impl Iterator<Item = &Spec> {
+    let order = Topological::new(installed.store(), [installed.spec()]);
+    let needed: Vec<&Spec> =
+        order.dependencies_first().filter(|spec| spec.external.is_none()).collect();
+    needed.into_iter()
 }

@@ -9,7 +9,7 @@ use hod_cache::{
     Event, LocalStore, Package, PushOptions, PushSummary, SelectOptions, Selected, Wanted,
     find_installed, push, select,
 };
-use hod_mirror::DirectoryMirror;
+use hod_mirror::{DirectoryMirror, Mirror};
 use hod_spec::{DagHash, Selection};
 use hod_store::{OpenOptions, Store};
 
@@ -82,7 +82,8 @@ impl Place {
     }
 
     pub(crate) fn push_packages(&self, packages: &[Package], options: &PushOptions) -> PushSummary {
-        push(&self.mirror(), packages, &self.memory(), options, &|_: Event<'_>| {}).unwrap()
+        let mirror = Mirror::Directory(self.mirror());
+        push(&mirror, packages, &self.memory(), options, &|_: Event<'_>| {}).unwrap()
     }
 }
 

@@ -13,6 +13,7 @@ use hod_archive::Digest;
 
 pub use entry::{SpackNames, V2Names};
 pub(super) use entry::{children, parse_spec, read_file};
+pub(crate) use index::is_newer;
 pub use index::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex};
 pub use publish::SpackPublication;
 

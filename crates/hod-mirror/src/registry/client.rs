@@ -107,7 +107,8 @@ pub(super) struct Client {
     auth: Auth,
     access: Access,
     credentials: OnceLock<Option<Credentials>>,
-    greeting: Mutex<bool>,
+    /// Whether somebody has answered who looks like a registry.
+    is_known: Mutex<bool>,
     requests: AtomicU64,
 }
 
@@ -133,7 +134,7 @@ impl Client {
             auth: Auth::default(),
             access,
             credentials: OnceLock::new(),
-            greeting: Mutex::new(false),
+            is_known: Mutex::new(false),
             requests: AtomicU64::new(0),
             options,
         })
@@ -157,14 +158,32 @@ impl Client {
 
     /// Sends a request and returns whatever the registry answers, 401 excepted.
     pub(super) fn send(&self, mut request: Request<'_>) -> Result<Response, RegistryError> {
-        self.greet()?;
+        // The first one goes alone: it learns what the registry wants to know of who asks, before
+        // a crowd of others would all be refused; and whether it is a registry at all.
+        let mut is_known = self.is_known.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_known {
+            drop(is_known);
+            return self.follow(&mut request);
+        }
+        let response = self.follow(&mut request)?;
+        let is_telling = response.header("docker-distribution-api-version").is_some()
+            || (200..300).contains(&response.status) && !response.is_page();
+        if !is_telling {
+            self.require_registry()?;
+        }
+        *is_known = true;
+        Ok(response)
+    }
+
+    /// Goes where the registry sends whoever reads.
+    fn follow(&self, request: &mut Request<'_>) -> Result<Response, RegistryError> {
         let is_ours = self.is_ours(&request.url);
         for redirects in 0..=MOST_REDIRECTS {
             let response = if is_ours && self.is_ours(&request.url) {
-                self.authorised(&mut request)?
+                self.authorised(request)?
             } else {
                 // Another host is none of the registry's secrets' business.
-                self.once(&mut request, None)?
+                self.once(request, None)?
             };
             let target = match response.status {
                 301 | 302 | 303 | 307 | 308 => response.header("location").map(str::to_owned),
@@ -218,46 +237,16 @@ impl Client {
         })
     }
 
-    /// The first request says what the registry wants to know of who asks, before a crowd of others
-    /// would all be refused; and whether it is a registry at all.
-    fn greet(&self) -> Result<(), RegistryError> {
-        let mut is_done = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        if *is_done {
-            return Ok(());
-        }
+    /// Asks whether there is a registry, where an answer did not look like it.
+    fn require_registry(&self) -> Result<(), RegistryError> {
         let url = format!("{}://{}/v2/", self.reference.scheme(), self.reference.host);
-        let host = || self.reference.host.clone();
-        let scopes = self.scopes();
-        let asking = self.asking(&scopes)?;
-        self.repeatedly(|_| {
-            let (header, number) = self.auth.header(&asking)?;
-            let response = self.once(&mut Request::new("GET", &url), header.as_deref())?;
-            match response.status {
-                // Some answer this to everybody and ask only where it matters.
-                200 if response.header("docker-distribution-api-version").is_none()
-                    && response.header("content-type").is_some_and(|t| t.starts_with("text/")) =>
-                {
-                    let reason = format!("`{url}` is a web page");
-                    Err(RegistryError::NotARegistry { host: host(), reason })
-                }
-                200 => {
-                    response.finish();
-                    Ok(())
-                }
-                401 => {
-                    self.auth.refused(&response, number, &asking)?;
-                    response.finish();
-                    Ok(())
-                }
-                404 | 400 | 405 | 301..=308 => {
-                    let reason = format!("`{url}` answers {}", response.status);
-                    Err(RegistryError::NotARegistry { host: host(), reason })
-                }
-                _ => Err(response.into_error()),
-            }
-        })?;
-        *is_done = true;
-        Ok(())
+        let response = self.authorised(&mut Request::new("GET", &url))?;
+        let reason = match response.status {
+            200 if response.is_page() => format!("`{url}` is a web page"),
+            404 | 400 | 405 | 301..=308 => format!("`{url}` answers {}", response.status),
+            _ => return Ok(()),
+        };
+        Err(RegistryError::NotARegistry { host: self.reference.host.clone(), reason })
     }
 
     fn scopes(&self) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! One request and its answer, without any opinion about what either means.
 
-use std::io::{self, Read};
-use std::time::Duration;
+use std::io::{self, BufReader, Read};
+use std::time::{Duration, Instant};
 
 use ureq::http::{self, HeaderMap};
 use ureq::{Body, SendBody};
@@ -10,6 +10,8 @@ use super::error::RegistryError;
 
 /// Most bytes of an error that are read.
 const ERROR_LIMIT: u64 = 64 << 10;
+/// How long a document may take where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Most characters of an error that are shown, where it is no error of the distribution-spec.
 const SHOWN: usize = 200;
 
@@ -59,6 +61,8 @@ pub(super) struct Response {
     pub(super) status: u16,
     headers: HeaderMap,
     body: Body,
+    /// How long a document may take.
+    patience: Duration,
 }
 
 impl Response {
@@ -68,6 +72,11 @@ impl Response {
 
     pub(super) fn headers<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Whether it is made for people.
+    pub(super) fn is_page(&self) -> bool {
+        self.header("content-type").is_some_and(|kind| kind.starts_with("text/"))
     }
 
     /// The body, as it comes.
@@ -80,10 +89,13 @@ impl Response {
         let (method, url) = (self.method, self.url.clone());
         let expected = self.header("content-length").and_then(|text| text.parse::<u64>().ok());
         let mut bytes = Vec::new();
-        self.into_reader()
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|source| RegistryError::Broken { method, url: url.clone(), source })?;
+        let until = Instant::now() + self.patience;
+        let reader = Hurried { reader: self.into_reader().take(limit + 1), until };
+        BufReader::new(reader).read_to_end(&mut bytes).map_err(|source| RegistryError::Broken {
+            method,
+            url: url.clone(),
+            source,
+        })?;
         if bytes.len() as u64 > limit {
             let what = format!("has more than {limit} bytes");
             return Err(RegistryError::Protocol { method, url, what });
@@ -114,6 +126,21 @@ impl Response {
     /// Breaks the rules of the protocol.
     pub(super) fn protocol(&self, what: impl Into<String>) -> RegistryError {
         RegistryError::Protocol { method: self.method, url: self.url.clone(), what: what.into() }
+    }
+}
+
+/// Ends when it takes too long: a server may send a byte now and then for ever.
+struct Hurried<R> {
+    reader: R,
+    until: Instant,
+}
+
+impl<R: Read> Read for Hurried<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.until {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long"));
+        }
+        self.reader.read(buf)
     }
 }
 
@@ -159,7 +186,8 @@ pub(super) fn send(
     let response = response.map_err(broken)?;
     let (parts, body) = response.into_parts();
     let status = parts.status.as_u16();
-    Ok(Response { method, url, status, headers: parts.headers, body })
+    let patience = agent.config().timeout_per_read().unwrap_or(PATIENCE);
+    Ok(Response { method, url, status, headers: parts.headers, body, patience })
 }
 
 /// A URL for people: its query may hold signatures and session states.

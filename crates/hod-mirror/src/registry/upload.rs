@@ -180,31 +180,38 @@ impl Upload<'_> {
 
     /// Sends what is still being written.
     fn stream(&mut self, way: Way) -> Result<(Uploaded, Digest, u64), RegistryError> {
-        let chunk = self.begin(None)?.unwrap_or(CHUNK);
-        if way.streaming == Streaming::Whole {
-            match self.patch_all() {
-                Ok(()) => {}
-                Err(error) if is_refusal(&error) => {
-                    self.client.ways.learn(|way| way.streaming = Streaming::Chunks);
-                    self.begin(None)?;
-                    self.chunks(0, chunk)?;
+        let mut streaming = way.streaming;
+        loop {
+            let chunk = self.begin(None)?.unwrap_or(CHUNK);
+            let next = match streaming {
+                Streaming::Whole => match self.patch_all() {
+                    Err(error) if is_refusal(&error) => Streaming::Chunks,
+                    Err(error @ (RegistryError::Broken { .. } | RegistryError::Refused { .. })) => {
+                        let Some(offset) = self.received() else { return Err(error) };
+                        self.chunks(offset, chunk)?;
+                        break;
+                    }
+                    done => {
+                        done?;
+                        break;
+                    }
+                },
+                Streaming::Chunks => match self.chunks(0, chunk) {
+                    Err(error) if is_refusal(&error) => Streaming::Never,
+                    done => {
+                        done?;
+                        break;
+                    }
+                },
+                Streaming::Never => {
+                    let (digest, size) = self.source.known()?;
+                    self.put(&digest, Some(size))?;
+                    self.client.remember(digest);
+                    return Ok((Uploaded::Sent, digest, size));
                 }
-                Err(error @ (RegistryError::Broken { .. } | RegistryError::Refused { .. })) => {
-                    let Some(offset) = self.received() else { return Err(error) };
-                    self.chunks(offset, chunk)?;
-                }
-                Err(error) => return Err(error),
-            }
-        } else if let Err(error) = self.chunks(0, chunk) {
-            if !is_refusal(&error) {
-                return Err(error);
-            }
-            self.client.ways.learn(|way| way.streaming = Streaming::Never);
-            let (digest, size) = self.source.known()?;
-            self.begin(None)?;
-            self.put(&digest, Some(size))?;
-            self.client.remember(digest);
-            return Ok((Uploaded::Sent, digest, size));
+            };
+            self.client.ways.learn(|way| way.streaming = next);
+            streaming = next;
         }
         let (digest, size) = self.source.known()?;
         self.put(&digest, None)?;

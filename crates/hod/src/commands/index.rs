@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use hod_archive::Cancel;
-use hod_cache::{Event, IndexMode, IndexReport, index};
+use hod_cache::{Event, IndexMode, IndexReport, News, index};
 use hod_mirror::SkippedEntry;
 use serde_json::json;
 
-use super::{jobs, only_directory};
+use super::jobs;
 use crate::cli;
 use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{count, duration};
@@ -22,14 +22,14 @@ pub(crate) fn run(
     let surroundings = Surroundings::new(printer, cancel);
     let place = surroundings.mirror(&arguments.mirror, Direction::Push)?;
     let mirror = surroundings.opener(&arguments.registries).open_to_push(&place)?;
-    let mirror = only_directory(&mirror)?;
     let progress = Progress::new(printer);
     let reporter = |event: Event<'_>| match event {
         Event::Indexing { done, total } => progress.count("reading entries", done, total),
         Event::Waiting { waiting } => progress.aside(|| super::waiting(waiting, printer)),
         _ => {}
     };
-    let report = index(mirror, IndexMode::Rebuild, jobs(arguments.jobs), cancel, &reporter);
+    let report =
+        index(&mirror, News::All(IndexMode::Rebuild), jobs(arguments.jobs), cancel, &reporter);
     progress.end("reading entries");
     let report = report?;
     if printer.is_json() {

@@ -9,7 +9,7 @@ use hod_archive::{Cancel, Encoding};
 use hod_cache::{Event, PushOptions, push};
 use serde_json::json;
 
-use super::{UsageError, jobs, only_directory};
+use super::{UsageError, jobs};
 use crate::cli::{self, Only};
 use crate::settings::{local_store, source_date_epoch};
 use crate::surroundings::{Direction, Surroundings};
@@ -46,7 +46,6 @@ pub(crate) fn run(
         );
     }
     let mirror = opener.ensure(&place)?;
-    let directory = only_directory(&mirror)?;
     if printer.is_json() {
         let left_out = targets.left_out.iter().map(record::left_out).collect::<Vec<_>>();
         printer.json(&json!({
@@ -56,7 +55,7 @@ pub(crate) fn run(
     }
     let live = Live::new(printer, &mirror);
     let reporter = |event: Event<'_>| live.take(&event);
-    let summary = push(directory, &targets.packages, &store, &options, &reporter)?;
+    let summary = push(&mirror, &targets.packages, &store, &options, &reporter)?;
     let refs = arguments.refs.then_some(&targets);
     Ok(record::finish(&mirror, refs, &summary, printer))
 }

@@ -8,8 +8,8 @@ use hod_archive::{Codec, DiffId, Digest, DigestWriter, LayerDigests, decoder, re
 
 use super::problem::with_sources;
 use super::{Problem, Run};
-use crate::directory::parallel;
 use crate::error::Error;
+use crate::parallel;
 use crate::spack::{EntryName, packed_name};
 
 /// How Spack's databases begin.

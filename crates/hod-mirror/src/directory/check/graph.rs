@@ -8,9 +8,9 @@ use hod_archive::{Codec, DiffId, Digest};
 use super::blob::Facts;
 use super::problem::with_sources;
 use super::{Problem, Role, Run, Tags};
-use crate::directory::parallel;
 use crate::error::Error;
 use crate::oci::{Descriptor, Document, ImageConfig, Index, Kind, Manifest, media_type};
+use crate::parallel;
 
 /// Indexes inside indexes are followed this far.
 const NESTING_LIMIT: usize = 8;

@@ -15,9 +15,9 @@ use super::problem::with_sources;
 use super::{CheckReport, Documents, Problem, Role, Run, Tags};
 use crate::DirectoryMirror;
 use crate::directory::SpackNames;
-use crate::directory::parallel;
 use crate::directory::spack::{INDEX_LIMIT, children, parse_spec, read_file};
 use crate::error::Error;
+use crate::parallel;
 use crate::spack::{BlobKind, EntryName, Manifest, SPEC_LIMIT, Signature, SpecManifest};
 
 /// A file, whatever its names.

@@ -9,8 +9,8 @@ use hod_archive::{Cancel, Digest};
 use super::spack::available;
 use super::{Problem, Tags};
 use crate::DirectoryMirror;
-use crate::directory::parallel;
 use crate::error::Error;
+use crate::parallel;
 use crate::spack::{Signature, SpackLayer};
 
 /// What spec files say. They are read before anything is hashed, because only they tell where the

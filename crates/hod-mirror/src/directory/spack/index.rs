@@ -163,7 +163,7 @@ impl DirectoryMirror {
 
 /// Whether an index is of a version this program does not know: it is not replaced by one of an
 /// older version, which whoever wrote it may not read.
-fn is_newer(error: &Error) -> bool {
+pub(crate) fn is_newer(error: &Error) -> bool {
     let Error::Document { source: ParseError::Database(error), .. } = error else { return false };
     matches!(
         error,

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::live::contents;
 use super::record::noun;
-use crate::commands::only_directory;
 use crate::surroundings::MirrorPlace;
 use crate::ui::format::{bytes, count};
 use crate::ui::{ExitStatus, Printer};
@@ -20,8 +19,7 @@ pub(super) fn run(
     options: &PushOptions,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let directory = mirror.map(only_directory).transpose()?;
-    let planned = plan(directory, packages, store, options)?;
+    let planned = plan(mirror, packages, store, options)?;
     if printer.is_json() {
         for planned in &planned {
             printer.json(&json!({

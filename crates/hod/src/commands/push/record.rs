@@ -71,7 +71,12 @@ pub(super) fn finish(
     if let Some(targets) = refs.filter(|_| !printer.is_json()) {
         for (_, pushed) in summary.pushed().filter(|(package, _)| targets.is_root(package)) {
             if let Some(image) = &pushed.image {
-                printer.data(reference(mirror, &image.tag));
+                let reference = reference(mirror, &image.tag);
+                // A registry knows an image by its digest, whatever becomes of the tag.
+                printer.data(match mirror.as_registry() {
+                    Some(_) => format!("{reference}@{}", image.manifest),
+                    None => reference,
+                });
             }
         }
     }

@@ -1,18 +1,18 @@
 //! Specs from all over a build cache, each kept once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hod_archive::Digest;
-use hod_spec::{DagHash, Nodes, Spec, SpecFile};
+use hod_spec::DagHash;
 
 use super::{IndexMode, IndexOptions, IndexReport, SkippedEntry, SpackIndex, is_newer};
 use crate::DirectoryMirror;
-use crate::directory::parallel;
 use crate::directory::spack::SpackNames;
-use crate::error::{Error, ParseError};
-use crate::spack::{BlobKind, EntryName};
+use crate::error::Error;
+use crate::parallel;
+use crate::spack::{BlobKind, EntryName, KnownNodes};
 
 /// What is known so far. It only grows, so that what was read before the lock is not read again
 /// under it.
@@ -35,35 +35,6 @@ enum Outcome {
     /// Removed between being listed and being read.
     Gone,
     Failed(Error),
-}
-
-/// Specs by hash. A spec is in the file of each package that depends on it; its own file is
-/// believed first. So no file changes what another package is said to be, and the index is the
-/// same whichever thread came first.
-#[derive(Default)]
-struct KnownNodes(HashMap<DagHash, (Source, Spec)>);
-
-/// Where a spec comes from, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    OwnFile,
-    OldIndex,
-    /// The file of the package with this hash.
-    FileOf(DagHash),
-    /// The old index, where it was only a dependency.
-    OldDependency,
-}
-
-impl Nodes for KnownNodes {
-    fn node(&self, hash: &DagHash) -> Option<&Spec> {
-        self.0.get(hash).map(|(_, spec)| spec)
-    }
-}
-
-impl KnownNodes {
-    fn is_wanted(&self, hash: &DagHash, source: Source) -> bool {
-        self.0.get(hash).is_none_or(|(known, _)| source < *known)
-    }
 }
 
 impl<'a> Gathered<'a> {
@@ -94,14 +65,7 @@ impl<'a> Gathered<'a> {
             Err(error) => self.index_error = Some(error),
             Ok(index) => {
                 let nodes = self.nodes.get_mut().expect("no thread panics while it adds");
-                for record in index.database.records() {
-                    let hash = record.spec.hash;
-                    let source =
-                        if record.in_buildcache { Source::OldIndex } else { Source::OldDependency };
-                    if nodes.is_wanted(&hash, source) {
-                        nodes.0.insert(hash, (source, record.spec.clone()));
-                    }
-                }
+                nodes.add_index(&index.database);
                 self.index = Some(index);
             }
         }
@@ -224,38 +188,8 @@ fn read_one(
     nodes: &Mutex<KnownNodes>,
     name: &EntryName,
 ) -> Result<bool, Error> {
-    let nodes = || nodes.lock().expect("no thread panics while it adds");
     let Some(entry) = mirror.read_spack_entry(name)? else { return Ok(false) };
     let file = mirror.read_spec(&entry)?;
-    for (position, spec) in file.nodes().iter().enumerate() {
-        let source = if position == 0 { Source::OwnFile } else { Source::FileOf(name.hash()) };
-        if nodes().is_wanted(&spec.hash, source) {
-            let alone = detach(spec)?;
-            let mut nodes = nodes();
-            if nodes.is_wanted(&spec.hash, source) {
-                nodes.0.insert(spec.hash, (source, alone));
-            }
-        }
-    }
+    KnownNodes::add_file(nodes, &file)?;
     Ok(true)
-}
-
-/// The same spec without the rest of its file. Each file has all dependencies of its package, and
-/// a spec keeps the text of its file alive: a cache of ten thousand packages would be in memory
-/// as ten thousand whole graphs.
-fn detach(spec: &Spec) -> Result<Spec, Error> {
-    // Before, dependencies were found by name, in the file alone. Nobody has many of those.
-    if spec.format() < 4 {
-        return Ok(spec.clone());
-    }
-    let text = format!(
-        r#"{{"spec":{{"_meta":{{"version":{}}},"nodes":[{}]}}}}"#,
-        spec.format(),
-        spec.text()
-    );
-    let file = SpecFile::parse(text.into_bytes()).map_err(|error| Error::Document {
-        digest: Digest::of(spec.text().as_bytes()),
-        source: ParseError::SpecFile(error),
-    })?;
-    Ok(file.root().clone())
 }

@@ -10,7 +10,7 @@ use hod_archive::Cancel;
 use crate::error::Error;
 
 /// Runs `work` on every item, on up to `jobs` threads.
-pub(super) fn map<T: Sync, R: Send>(
+pub(crate) fn map<T: Sync, R: Send>(
     items: &[T],
     jobs: NonZeroUsize,
     cancel: &Cancel,

@@ -2,7 +2,6 @@
 //! its hash decides, as in Spack.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use hod_archive::{Codec, read_layer};
 use hod_mirror::DirectoryMirror;
@@ -10,12 +9,9 @@ use hod_mirror::oci::{Descriptor, PackageFacts};
 use hod_mirror::spack::{EntryName, Signature, SpackEntry, packed_name};
 use hod_spec::{Spec, runtime_closure};
 
-use super::{Image, PushOptions, Pushed};
 use crate::image::Layer;
-use crate::{Error, Installed, Package, package};
-
-/// How many look-ups are worth a thread.
-const FEW: usize = 32;
+use crate::push::destination::{Blob, Probe};
+use crate::{Error, Installed, package};
 
 /// The tags of a mirror when a push began.
 pub(super) type Tags = HashMap<String, Descriptor>;
@@ -24,81 +20,6 @@ pub(super) type Tags = HashMap<String, Descriptor>;
 pub(super) fn tags(mirror: &DirectoryMirror) -> Result<Tags, Error> {
     let entries = mirror.entries().map_err(|source| Error::mirror(mirror, source))?;
     Ok(entries.into_iter().filter_map(|entry| Some((entry.tag?, entry.descriptor))).collect())
-}
-
-/// What a mirror has of one spec.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Probe {
-    /// The blob of its complete entry in the Spack build cache.
-    pub(super) entry: Option<Blob>,
-    /// Its image, if it has the layers it should have.
-    pub(super) image: Option<Descriptor>,
-    /// The last layer of that image.
-    pub(super) image_layer: Option<hod_archive::Digest>,
-    /// Somebody has signed the entry.
-    pub(super) is_signed: bool,
-}
-
-/// A blob by its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Blob {
-    pub(super) digest: hod_archive::Digest,
-    pub(super) size: u64,
-}
-
-impl Probe {
-    /// The package as it is in the mirror, if nothing is left to do for it.
-    pub(super) fn there(&self, package: &Package, is_forced: bool) -> Option<Pushed> {
-        let (Some(entry), Some(image), false) = (self.entry, &self.image, is_forced) else {
-            return None;
-        };
-        // Spack may have replaced the one without the other.
-        if self.image_layer != Some(entry.digest) {
-            return None;
-        }
-        let installed = package.as_installed()?;
-        let image = Image { tag: package::spack_tag(installed.spec()), manifest: image.digest };
-        Some(Pushed {
-            hash: installed.hash().to_string(),
-            image: Some(image),
-            held_back: None,
-            digest: entry.digest,
-            diff_id: None,
-            size: entry.size,
-            uncompressed_size: None,
-            contents: None,
-            was_there: true,
-            was_packed: false,
-            took: Duration::ZERO,
-        })
-    }
-}
-
-/// Looks for all packages, on as many threads as may wait for the file system.
-pub(super) fn all(
-    mirror: &DirectoryMirror,
-    tags: &Tags,
-    packages: &[Package],
-    options: &PushOptions,
-) -> Result<Vec<Probe>, Error> {
-    let one = |package: &Package| match package.as_installed() {
-        Some(installed) => probe(mirror, tags, installed, options.partial_images),
-        None => Ok(Probe::default()),
-    };
-    // A thread costs more than a few look-ups on a local disk.
-    let threads = options.io_jobs.get().min(packages.len().div_ceil(FEW)).max(1);
-    let share = packages.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = packages
-            .chunks(share)
-            .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Result<Vec<_>, _>>()))
-            .collect();
-        let mut probes = Vec::with_capacity(packages.len());
-        for thread in threads {
-            probes.extend(thread.join().expect("looking does not panic")?);
-        }
-        Ok(probes)
-    })
 }
 
 /// The name of a spec in a Spack build cache.

@@ -1,0 +1,8 @@
+//! Pushes to Debian's `docker-registry`, through a proxy that counts what is sent and breaks what a
+//! test wants broken. Where it is not installed these tests are skipped and say so.
+
+mod counts;
+mod faults;
+#[path = "../golden/place.rs"]
+mod place;
+mod site;
