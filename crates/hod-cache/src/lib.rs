@@ -30,12 +30,14 @@ mod package;
 mod push;
 mod report;
 mod selection;
+mod source;
 mod store;
 mod unpack;
 
 pub use error::Error;
 pub use find::{
-    Found, FoundImage, Listing, Place, Wanted, find, find_installed, installed, packages,
+    Found, FoundImage, ImageDocuments, Listing, Place, Wanted, find, find_installed, installed,
+    packages,
 };
 pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};
@@ -44,5 +46,5 @@ pub use push::{
 };
 pub use report::{Event, Reporter};
 pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};
-pub use store::LocalStore;
+pub use store::{LocalStore, Pruned, StoreUsage};
 pub use unpack::{UnpackRequest, Unpacked, unpack};

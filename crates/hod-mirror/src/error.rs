@@ -109,6 +109,13 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A tag is not in the mirror, or not any more.
+    #[error("there is no image `{tag}`")]
+    MissingTag {
+        /// The tag.
+        tag: String,
+    },
+
     /// A blob is not in the mirror.
     #[error("the blob {digest} is missing")]
     MissingBlob {

@@ -167,7 +167,7 @@ fn cache(error: &Error) -> Option<String> {
 /// How a place is named on the command line.
 fn option(place: &Place) -> String {
     match place {
-        Place::Mirror(path) => format!("-m {}", path),
+        Place::Mirror(path) => format!("-m {path}"),
         Place::Store(path) => format!("--store {}", path.display()),
     }
 }
