@@ -45,11 +45,13 @@
 //! What this crate does not do: it packs nothing, makes and verifies no signatures, and speaks to no
 //! network.
 
+mod credentials;
 mod directory;
 mod error;
 pub mod oci;
 pub mod spack;
 
+pub use credentials::{AuthAnswer, AuthFile, Credentials, CredentialsError, Kept, Keychain};
 pub use directory::{
     BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, IndexMode,
     IndexOptions, IndexReport, Linked, LockHolder, Patience, Problem, Publication, Role,
