@@ -4,6 +4,8 @@ mod installed;
 mod mirrored;
 mod similar;
 
+pub use similar::closest;
+
 use std::fmt;
 use std::path::PathBuf;
 

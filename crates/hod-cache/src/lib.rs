@@ -35,7 +35,7 @@ mod unpack;
 
 pub use error::Error;
 pub use find::{
-    Found, FoundImage, Listing, Place, Wanted, find, find_installed, installed, packages,
+    Found, FoundImage, Listing, Place, Wanted, closest, find, find_installed, installed, packages,
 };
 pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};

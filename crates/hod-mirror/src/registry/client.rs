@@ -250,6 +250,9 @@ impl Client {
     }
 
     fn scopes(&self) -> Vec<String> {
+        if self.reference.repository.is_empty() {
+            return Vec::new();
+        }
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
