@@ -19,7 +19,7 @@ fn hasty() -> RegistryOptions {
 }
 
 /// Every manifest of the repository has all it names: asked at the registry itself.
-fn assert_whole(site: &Site, repository: &str) {
+pub(crate) fn assert_whole(site: &Site, repository: &str) {
     let host = site.server.host();
     let get = |path: &str| {
         let accept = [("Accept", "application/vnd.oci.image.manifest.v1+json")];

@@ -215,8 +215,11 @@ impl Client {
                 return Ok(response);
             }
             let is_worth_it = !is_second && self.auth.refused(&response, number, &asking)?;
-            if !is_worth_it || !request.is_repeatable() {
+            if !is_worth_it {
                 return Err(response.into_error());
+            }
+            if !request.is_repeatable() {
+                return Err(RegistryError::Expired { host: self.reference.host.clone() });
             }
             response.finish();
         }
