@@ -7,6 +7,8 @@ mod mirrored;
 mod registry;
 mod similar;
 
+pub use similar::closest;
+
 use std::fmt;
 use std::path::PathBuf;
 

@@ -36,8 +36,8 @@ mod unpack;
 
 pub use error::Error;
 pub use find::{
-    Found, FoundImage, ImageDocuments, Listing, Place, Wanted, find, find_installed, installed,
-    packages,
+    Found, FoundImage, ImageDocuments, Listing, Place, Wanted, closest, find, find_installed,
+    installed, packages,
 };
 pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};

@@ -45,7 +45,7 @@
 //! What this crate does not do: it packs nothing, makes and verifies no signatures, and speaks to no
 //! network.
 
-pub mod credentials;
+mod credentials;
 mod directory;
 mod error;
 mod mirror;
@@ -54,6 +54,7 @@ mod parallel;
 pub mod registry;
 pub mod spack;
 
+pub use credentials::{AuthAnswer, AuthFile, Credentials, CredentialsError, Kept, Keychain};
 pub use directory::{
     BlobWriter, CheckProgress, CheckReport, DirectoryMirror, Entry, Finding, IndexMode,
     IndexOptions, IndexReport, Linked, LockHolder, Patience, Problem, Publication, Role,

@@ -194,6 +194,14 @@ impl SpackConfig {
             .collect()
     }
 
+    /// The names of the mirrors, and the file that has the most to say of each. Unlike
+    /// [`mirrors`](Self::mirrors) it does not mind what is said.
+    pub fn mirror_files(&self) -> Vec<(String, PathBuf)> {
+        let entries = self.mirrors.as_ref().and_then(Yaml::entries).unwrap_or_default().iter();
+        let named = entries.filter(|(_, value)| !value.is_null());
+        named.map(|(name, value)| (name.text.clone(), value.place.file.to_path_buf())).collect()
+    }
+
     /// What could not be taken into account.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings

@@ -58,7 +58,10 @@ pub use error::Error;
 pub use find::{Found, How, StoreRequest, find_store};
 pub use lock::{Lock, LockFile, Mode, Patience, Span, Waiting};
 pub use metadata::SpecMetadata;
-pub use mirror::{AccessPair, Connection, MirrorConfig, Secret};
+pub use mirror::{
+    AccessPair, Connection, EditMirrorsError, MirrorConfig, MirrorDirection, MirrorFile,
+    MirrorHolds, MirrorSettings, MirrorUrlError, Secret, written_url,
+};
 pub use padding::{PLACEHOLDER, pad, unpadded};
 pub use recipe::Redistribution;
 pub use store::{OpenOptions, Prefix, Store, Warning};

@@ -2,14 +2,21 @@
 //! `spack/mirrors/mirror.py`).
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigWarning, Variables, mismatch, scheme, text};
 use crate::yaml::Yaml;
 use crate::{Environment, Error};
 
+pub(crate) mod edit;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod url;
+
+pub use edit::{EditMirrorsError, MirrorDirection, MirrorFile};
+pub use settings::{MirrorHolds, MirrorSettings};
+pub use url::{MirrorUrlError, written_url};
 
 /// What a URL of a mirror may begin with; anything else is a path.
 const SCHEMES: [&str; 9] = ["file", "http", "https", "sftp", "ftp", "s3", "gs", "oci", "oci+http"];
@@ -34,6 +41,8 @@ pub struct MirrorConfig {
     pub signed: bool,
     /// Spack pushes to it after each installation.
     pub autopush: bool,
+    /// The file that has the most to say of it. `None` for one that is not configured.
+    pub file: Option<PathBuf>,
 }
 
 /// How a mirror is reached in one direction.
@@ -137,6 +146,7 @@ impl MirrorConfig {
             binary: true,
             source: true,
             autopush: false,
+            file: None,
         }
     }
 }
@@ -153,8 +163,10 @@ pub(crate) fn read(
     warnings: &mut Vec<ConfigWarning>,
 ) -> Result<MirrorConfig, Error> {
     let setting = format!("mirrors:{name}");
+    let file = Some(entry.place.file.to_path_buf());
     if entry.text().is_some() {
-        return Ok(MirrorConfig::new(name, url(entry, &setting, variables, warnings)?));
+        let mirror = MirrorConfig::new(name, url_of(entry, &setting, variables, warnings)?);
+        return Ok(MirrorConfig { file, ..mirror });
     }
     if entry.entries().is_none() {
         return Err(mismatch(entry, &setting, "a URL, a path or a mapping"));
@@ -170,6 +182,7 @@ pub(crate) fn read(
         source: reader.boolean("source", true)?,
         signed: reader.boolean("signed", true)? && !is_oci(&fetch.url),
         autopush: reader.boolean("autopush", false)?,
+        file,
         fetch,
     })
 }
@@ -208,7 +221,7 @@ impl Reader<'_> {
         let Some(address) = address else { return Ok(None) };
         let token = string("access_token_variable")?.map(Secret::Variable);
         Ok(Some(Connection {
-            url: url(address, &setting("url"), variables, warnings)?,
+            url: url_of(address, &setting("url"), variables, warnings)?,
             view: string("view")?,
             access_pair: attribute("access_pair")
                 .map(|pair| access_pair(pair, &setting("access_pair")))
@@ -241,7 +254,7 @@ fn access_pair(pair: &Yaml, setting: &str) -> Result<AccessPair, Error> {
 }
 
 /// A URL as it is, or that of a path.
-fn url(
+fn url_of(
     value: &Yaml,
     setting: &str,
     variables: &Variables<'_>,

@@ -83,6 +83,21 @@ pub enum YamlError {
     SeveralDocuments,
 }
 
+impl YamlError {
+    /// The line it is about, counted from one.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Syntax(error) => Some(error.marker().line()),
+            Self::Key { line, .. }
+            | Self::DuplicateKey { line, .. }
+            | Self::MergeKey { line, .. }
+            | Self::EndlessAlias { line, .. }
+            | Self::TooDeep { line, .. } => Some(*line),
+            Self::NotUtf8(_) | Self::TooLarge { .. } | Self::SeveralDocuments => None,
+        }
+    }
+}
+
 /// A value and where it begins.
 #[derive(Clone)]
 pub(crate) struct Yaml {

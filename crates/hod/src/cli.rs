@@ -9,6 +9,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hod_archive::{Codec, Level, Members};
 
+mod login;
+mod mirror;
+
+pub(crate) use login::{Login, Logout};
+pub(crate) use mirror::{AddMirror, Connection, Holds, Kind, Mirror, MirrorCommand, SetMirror};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -77,6 +83,15 @@ pub(crate) enum Command {
     /// Unpack a package to a directory, as it was packed
     #[command(after_help = UNPACK_EXAMPLES)]
     Unpack(Unpack),
+    /// Name mirrors, for hod and Spack alike
+    #[command(after_help = MIRROR_EXAMPLES)]
+    Mirror(Mirror),
+    /// Remember the password for a registry
+    #[command(after_help = LOGIN_EXAMPLES)]
+    Login(Login),
+    /// Forget the password for a registry
+    #[command(after_help = LOGOUT_EXAMPLES)]
+    Logout(Logout),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  hod completions bash > ~/.local/share/bash-completion/completions/hod"
@@ -86,6 +101,26 @@ pub(crate) enum Command {
         shell: Shell,
     },
 }
+
+const MIRROR_EXAMPLES: &str = "\
+Mirrors are in Spack's mirrors.yaml, that of the user: SPACK_USER_CONFIG_PATH, else ~/.spack.
+
+Examples:
+  hod mirror add my_registry oci://ghcr.io/user/image
+  hod mirror set --push --oci-username ada --oci-password-variable REGISTRY_TOKEN my_registry
+  hod mirror list";
+
+const LOGIN_EXAMPLES: &str = "\
+The password goes where docker, podman and skopeo look for it as well: REGISTRY_AUTH_FILE, else
+config.json in DOCKER_CONFIG, else in ~/.docker; through a credential helper if that names one.
+
+Examples:
+  hod login ghcr.io
+  hod login ghcr.io -u ada --password-stdin < token";
+
+const LOGOUT_EXAMPLES: &str = "\
+Example:
+  hod logout ghcr.io";
 
 const PUSH_EXAMPLES: &str = "\
 What is pushed:

@@ -4,6 +4,8 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod index;
 pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod mirror;
 pub(crate) mod push;
 pub(crate) mod show;
 pub(crate) mod unpack;

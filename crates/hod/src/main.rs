@@ -24,6 +24,9 @@ fn main() -> ExitCode {
         Command::Index(arguments) => commands::index::run(&arguments, &printer, &cancel),
         Command::Check(arguments) => commands::check::run(&arguments, &printer, &cancel),
         Command::Unpack(arguments) => commands::unpack::run(&arguments, &printer, &cancel),
+        Command::Mirror(arguments) => commands::mirror::run(&arguments, &printer, &cancel),
+        Command::Login(arguments) => commands::login::login(&arguments, &printer, &cancel),
+        Command::Logout(arguments) => commands::login::logout(&arguments, &printer, &cancel),
         Command::Completions { shell } => commands::completions::run(shell, &printer),
     };
     result.unwrap_or_else(|error| diagnostics::report(&error, &printer)).into()

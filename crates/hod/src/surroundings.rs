@@ -62,7 +62,22 @@ impl<'a> Surroundings<'a> {
         self.environment.variable("SPACK_ROOT").filter(|root| !root.is_empty()).map(str::to_owned)
     }
 
-    fn config(&self) -> anyhow::Result<&SpackConfig> {
+    /// What the process knows of its surroundings.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// A path as people write it, with `~` for their home.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        let home = self.environment.home.as_deref().filter(|home| *home != Path::new("/"));
+        match home.and_then(|home| path.strip_prefix(home).ok()) {
+            Some(below) => format!("~/{}", below.display()),
+            None => path.display().to_string(),
+        }
+    }
+
+    /// Spack's configuration, with what could not be taken into account said once.
+    pub(crate) fn config(&self) -> anyhow::Result<&SpackConfig> {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
@@ -75,8 +90,7 @@ impl<'a> Surroundings<'a> {
 
     /// Opens mirrors, in the way the command line wants.
     pub(crate) fn opener<'b>(&'b self, arguments: &'b Registries) -> Opener<'b> {
-        let Self { environment, printer, cancel, .. } = self;
-        Opener { arguments, environment, printer, cancel }
+        Opener { arguments, surroundings: self }
     }
 
     /// The mirror that is named by a path, a URL or its name in `mirrors.yaml`.

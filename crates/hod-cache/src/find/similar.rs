@@ -1,7 +1,7 @@
 //! What somebody may have meant.
 
 /// The name most like `wanted`, if it is like it at all.
-pub(super) fn closest(wanted: &str, names: Vec<String>) -> Option<String> {
+pub fn closest(wanted: &str, names: Vec<String>) -> Option<String> {
     let most = wanted.len().div_ceil(3).max(1);
     names
         .into_iter()

@@ -19,7 +19,7 @@ fn hasty() -> RegistryOptions {
 }
 
 /// Every manifest of the repository has all it names: asked at the registry itself.
-fn assert_whole(site: &Site, repository: &str) {
+pub(crate) fn assert_whole(site: &Site, repository: &str) {
     let host = site.server.host();
     let get = |path: &str| {
         let accept = [("Accept", "application/vnd.oci.image.manifest.v1+json")];
@@ -245,7 +245,7 @@ fn a_download_is_verified_and_taken_up_again(#[case] action: Action, #[case] pas
 
 #[test]
 fn a_redirect_is_followed_without_the_password_and_not_for_ever() {
-    use hod_mirror::credentials::{Credentials, Keychain};
+    use hod_mirror::{Credentials, Keychain};
     use hod_testing::registry::Auth;
     use std::io::Read as _;
     let auth = Auth::Htpasswd { user: "me", password: "secret" };
@@ -275,7 +275,7 @@ fn a_redirect_is_followed_without_the_password_and_not_for_ever() {
 
 #[test]
 fn an_upload_may_go_on_at_another_host_without_the_password() {
-    use hod_mirror::credentials::{Credentials, Keychain};
+    use hod_mirror::{Credentials, Keychain};
     use hod_testing::registry::Auth;
     let auth = Auth::Htpasswd { user: "me", password: "secret" };
     let Some(site) = Site::open(&Options { auth, ..Options::default() }) else { return };

@@ -1,8 +1,10 @@
 //! Pushes to Debian's `docker-registry`, through a proxy that counts what is sent and breaks what a
 //! test wants broken. Where it is not installed these tests are skipped and say so.
 
+mod auth;
 mod counts;
 mod faults;
 #[path = "../golden/place.rs"]
 mod place;
 mod site;
+mod together;

@@ -215,8 +215,11 @@ impl Client {
                 return Ok(response);
             }
             let is_worth_it = !is_second && self.auth.refused(&response, number, &asking)?;
-            if !is_worth_it || !request.is_repeatable() {
+            if !is_worth_it {
                 return Err(response.into_error());
+            }
+            if !request.is_repeatable() {
+                return Err(RegistryError::Expired { host: self.reference.host.clone() });
             }
             response.finish();
         }
@@ -250,6 +253,9 @@ impl Client {
     }
 
     fn scopes(&self) -> Vec<String> {
+        if self.reference.repository.is_empty() {
+            return Vec::new();
+        }
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",

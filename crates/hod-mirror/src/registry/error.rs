@@ -69,6 +69,12 @@ pub enum RegistryError {
         /// Why.
         source: Box<RegistryError>,
     },
+    /// A token ran out while something was sent that cannot be sent again as it is.
+    #[error("the token for `{host}` ran out on the way")]
+    Expired {
+        /// The registry.
+        host: String,
+    },
     /// Who may know a password could not be asked.
     #[error("cannot look up the credentials for `{host}`")]
     Credentials {
@@ -129,11 +135,21 @@ impl RegistryError {
         match self {
             // A refused connection may be a registry that restarts; trust does not come by waiting.
             Self::Unreachable { source, .. } => source.kind() != io::ErrorKind::InvalidData,
-            Self::Broken { .. } | Self::Protocol { .. } => true,
+            Self::Broken { .. } | Self::Protocol { .. } | Self::Expired { .. } => true,
             Self::Refused { status, codes, .. } => match status {
                 408 | 425 | 429 | 499 | 500 | 502..=504 | 520..=527 => true,
-                // Uploads get lost in registries of several machines (seen at ghcr.io).
-                404 => codes.iter().any(|(code, _)| code == "BLOB_UPLOAD_UNKNOWN"),
+                // Uploads get lost in registries of several machines (seen at ghcr.io); and where
+                // two bring the same blob, it may be unknown for a moment after it was taken
+                // (seen at distribution 2.8).
+                400 | 404 => codes.iter().any(|(code, _)| {
+                    matches!(
+                        &**code,
+                        "BLOB_UPLOAD_UNKNOWN"
+                            | "BLOB_UPLOAD_INVALID"
+                            | "MANIFEST_BLOB_UNKNOWN"
+                            | "DIGEST_INVALID"
+                    )
+                }),
                 _ => false,
             },
             Self::Token { source, .. } => source.is_transient(),

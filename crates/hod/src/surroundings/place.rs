@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use hod_archive::Cancel;
-use hod_mirror::credentials::{Credentials, Keychain};
 use hod_mirror::registry::{Access, Reference, Registry, RegistryOptions, RetryWait};
+use hod_mirror::{Credentials, Keychain};
 use hod_mirror::{DirectoryMirror, Mirror};
 use hod_store::{Connection, Environment};
 
 use super::Direction;
 use crate::cli::Registries;
 use crate::settings::cache_directory;
-use crate::ui::Printer;
+use crate::surroundings::Surroundings;
 use crate::ui::format::duration;
 
 /// Where a mirror is. Nothing is opened yet.
@@ -117,9 +117,7 @@ impl MirrorPlace {
 /// Opens mirrors: what holds for every connection of one command.
 pub(crate) struct Opener<'a> {
     pub(super) arguments: &'a Registries,
-    pub(super) environment: &'a Environment,
-    pub(super) printer: &'a Printer,
-    pub(super) cancel: &'a Cancel,
+    pub(super) surroundings: &'a Surroundings<'a>,
 }
 
 impl Opener<'_> {
@@ -174,24 +172,61 @@ impl Opener<'_> {
         Ok(Mirror::Registry(Registry::open(reference.clone(), access, options)?))
     }
 
+    /// Asks a registry whether user and password are right.
+    pub(crate) fn verify(
+        &self,
+        host: &str,
+        is_plain: bool,
+        credentials: &Credentials,
+    ) -> anyhow::Result<()> {
+        let reference = Reference {
+            is_plain,
+            host: host.to_owned(),
+            repository: String::new(),
+            tag: None,
+            digest: None,
+        };
+        let options = self.options(&reference, Some(credentials.clone()));
+        Ok(Registry::open(reference, Access::Pull, options)?.greet()?)
+    }
+
+    /// User and password of the first configured mirror in the same registry.
+    fn configured(&self, reference: &Reference) -> Option<Credentials> {
+        let Surroundings { environment, .. } = self.surroundings;
+        // A configuration that cannot be read is an error where it is needed, not here.
+        let mirrors = self.surroundings.config().ok()?.mirrors().ok()?;
+        mirrors.iter().find_map(|mirror| {
+            let connection = mirror.push.as_ref().unwrap_or(&mirror.fetch);
+            let host = Reference::parse(&connection.url).ok()?.host;
+            let pair = connection.access_pair.as_ref().filter(|_| host == reference.host)?;
+            let (username, password) = pair.values(environment)?;
+            let (username, password) = (username.to_owned(), password.to_owned());
+            Some(Credentials::Basic { username, password })
+        })
+    }
+
     fn options(&self, reference: &Reference, given: Option<Credentials>) -> RegistryOptions {
         let Registries { connections, ca_file, tls_verify, retries } = self.arguments;
+        let Surroundings { environment, printer, cancel, .. } = self.surroundings;
         if !tls_verify && !reference.is_plain {
-            self.printer.warn(format_args!(
+            printer.warn(format_args!(
                 "whether `{}` is who it says it is will not be verified",
                 reference.host
             ));
         }
-        // The one place where other sources of passwords come in.
-        let mut keychain = Keychain::none();
-        if let Some(credentials) = given {
-            keychain = keychain.with(&reference.host, credentials);
-        }
+        // What Spack's configuration has for the host, as in Spack, before what docker and podman
+        // keep (`spack-format` 5.10).
+        let keychain =
+            Keychain::from_environment(&environment.variables, environment.home.as_deref());
+        let keychain = match given.or_else(|| self.configured(reference)) {
+            Some(credentials) => keychain.with(&reference.host, credentials),
+            None => keychain,
+        };
         let from_environment = || {
-            let path = self.environment.variable("HOD_CA_FILE").filter(|path| !path.is_empty());
+            let path = environment.variable("HOD_CA_FILE").filter(|path| !path.is_empty());
             path.map(PathBuf::from)
         };
-        let printer = self.printer.clone();
+        let printer = crate::ui::Printer::clone(printer);
         RegistryOptions {
             keychain: Arc::new(keychain),
             ca_file: ca_file.clone().or_else(from_environment),
@@ -203,7 +238,7 @@ impl Opener<'_> {
                 let RetryWait { host, wait, reason, .. } = wait;
                 printer.say(format_args!("Waiting {} for `{host}`: {reason}", duration(*wait)));
             })),
-            cancel: self.cancel.clone(),
+            cancel: Cancel::clone(cancel),
             ..RegistryOptions::default()
         }
     }

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{Error, PackageError, Place};
+use hod_mirror::CredentialsError;
+use hod_store::{EditMirrorsError, MirrorUrlError};
 
 use crate::commands::UsageError;
+use crate::commands::login::hint as login_hint;
+use crate::commands::mirror::{SecretInArguments, hint as mirror_hint, url_hint};
 use crate::commands::push::{NotAPath, NotInStore};
 use crate::surroundings::{NoMirrors, UnknownMirror};
 
@@ -58,6 +62,14 @@ pub(crate) fn lines(error: &(dyn StdError + 'static)) -> Vec<String> {
         lines.extend(unreadable.iter().map(|message| format!("  not read: {message}")));
     }
     lines.extend(causes(error).skip(1).map(|cause| format!("  cause: {cause}")));
+    if let Some(EditMirrorsError::Syntax { excerpt, line: fault, .. }) = error.downcast_ref() {
+        let (last, fault) = (excerpt.last().map(|(number, _)| *number), *fault);
+        let marked = last.min(fault);
+        lines.extend(excerpt.iter().map(|(number, text)| {
+            let mark = if Some(*number) == marked { '>' } else { ' ' };
+            format!("{mark}{number:>4} │ {text}").trim_end().to_owned()
+        }));
+    }
     let hints = hints(error);
     if !hints.is_empty() {
         lines.push(String::new());
@@ -94,7 +106,13 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
         let is_bad_text = matches!(find(cause), Some(PackageError::BadText { .. }));
         let is_bad_query =
             matches!(cause.downcast_ref(), Some(Error::Query(_) | Error::Codec { .. }));
-        let is_usage = cause.is::<EncodingError>() || cause.is::<UsageError>();
+        let is_half = matches!(cause.downcast_ref(), Some(EditMirrorsError::HalfAccessPair { .. }))
+            || matches!(cause.downcast_ref(), Some(CredentialsError::Colon));
+        let is_usage = is_half
+            || cause.is::<EncodingError>()
+            || cause.is::<UsageError>()
+            || cause.is::<MirrorUrlError>()
+            || cause.is::<SecretInArguments>();
         if is_bad_text || is_bad_query || is_usage {
             return ExitStatus::Usage;
         }
@@ -126,6 +144,12 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
             hints.push("name the store it belongs to with `--store`".to_owned());
         } else if let Some(error) = find::<hod_mirror::Error>(cause) {
             hints.extend(mirror(error));
+        } else if let Some(error) = find::<MirrorUrlError>(cause) {
+            hints.extend(url_hint(error));
+        } else if let Some(error) = find::<CredentialsError>(cause) {
+            hints.extend(login_hint(error));
+        } else if let Some(hint) = mirror_hint(cause) {
+            hints.push(hint);
         } else if let Some(error) = find::<io::Error>(cause) {
             hints.extend(system(error));
         }
@@ -211,7 +235,7 @@ fn unknown_mirror(error: &UnknownMirror) -> String {
     let UnknownMirror { name, known, is_directory } = error;
     match &known[..] {
         _ if *is_directory => format!("for the directory of that name, write `./{name}`"),
-        [] => format!("for a directory, write `./{name}`; `spack mirror add` makes a name for one"),
+        [] => format!("for a directory, write `./{name}`; `hod mirror add` makes a name for one"),
         known => format!("known are {}; for a directory, write `./{name}`", known.join(", ")),
     }
 }

@@ -89,6 +89,12 @@ impl Printer {
         let _ = writeln!(anstream::stderr().lock(), "{line}");
     }
 
+    /// A part of a conversation on the terminal, without a line's end.
+    pub(crate) fn ask(&self, text: &str) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// What to do about what was just said.
     pub(crate) fn hint(&self, hint: impl Display) {
         self.error(format_args!("\n{HINT}hint:{HINT:#} {hint}"));

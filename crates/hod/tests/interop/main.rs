@@ -8,6 +8,7 @@ mod container;
 #[path = "../support/golden.rs"]
 mod golden;
 mod image;
+mod login;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;

@@ -22,6 +22,9 @@ fn help_lists_the_verbs() {
       index        Rebuild the index of a mirror, from which Spack knows what there is
       check        Read everything in a mirror again and compare it with its digests
       unpack       Unpack a package to a directory, as it was packed
+      mirror       Name mirrors, for hod and Spack alike
+      login        Remember the password for a registry
+      logout       Forget the password for a registry
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -140,7 +143,9 @@ fn nothing_typed_is_wrong_usage_and_shows_help() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let story = Story::new();
-    for verb in ["push", "list", "show", "check", "unpack", "completions"] {
+    for verb in
+        ["push", "list", "show", "check", "unpack", "mirror", "login", "logout", "completions"]
+    {
         let help = story.done(&format!("help {verb}"));
         assert!(help.contains("Example"), "{help}");
     }

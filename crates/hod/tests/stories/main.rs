@@ -12,6 +12,8 @@ mod determinism;
 mod golden;
 mod help;
 mod interrupt;
+mod login;
+mod mirror;
 mod push;
 mod read;
 mod reliability;

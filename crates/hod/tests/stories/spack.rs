@@ -565,7 +565,7 @@ fn words_that_name_no_spec_are_explained() {
     $ hod push cache zlib --store ./store
     2> error: there is no mirror named `cache` in Spack's configuration
     2>
-    2> hint: for a directory, write `./cache`; `spack mirror add` makes a name for one
+    2> hint: for a directory, write `./cache`; `hod mirror add` makes a name for one
     exit 1
     $ hod push ./cache zlib --store ./nowhere
     2> error: no store at `[DIR]/nowhere`
@@ -586,7 +586,7 @@ fn words_that_name_no_spec_are_explained() {
     $ hod list -m cache
     2> error: there is no mirror named `cache` in Spack's configuration
     2>
-    2> hint: for a directory, write `./cache`; `spack mirror add` makes a name for one
+    2> hint: for a directory, write `./cache`; `hod mirror add` makes a name for one
     exit 1
     ");
 }
