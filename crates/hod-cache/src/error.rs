@@ -143,6 +143,23 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An image could not be copied.
+    #[error("could not copy `{tag}`")]
+    Copy {
+        /// Its tag.
+        tag: String,
+        /// Why; shared by all images that need the same blob.
+        source: std::sync::Arc<hod_mirror::Error>,
+    },
+    /// What another tool published under a name that only a layout can hold.
+    #[error(transparent)]
+    Tag(hod_mirror::oci::TagError),
+    /// A package is only an entry of Spack's build cache.
+    #[error("`{package}` has no image that could be copied")]
+    NoImage {
+        /// The package.
+        package: String,
+    },
     /// Another package failed before this one's turn, and nothing new was to be begun then.
     #[error("not tried after the first failure")]
     NotTried,

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod copy;
 mod environment;
 mod error;
 mod find;
@@ -34,6 +35,7 @@ mod source;
 mod store;
 mod unpack;
 
+pub use copy::{Copied, CopyOptions, CopyOutcome, CopySummary, Counted, copy, plan_copy};
 pub use error::Error;
 pub use find::{
     Found, FoundImage, ImageDocuments, Listing, Place, Wanted, closest, find, find_installed,

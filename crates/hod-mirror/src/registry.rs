@@ -105,6 +105,12 @@ impl Registry {
         Ok(upload::upload(&self.0, source, options)?)
     }
 
+    /// Takes a blob over from the repository `from` of the same registry, without it being sent;
+    /// whether that was possible.
+    pub fn mount(&self, digest: &Digest, from: &str) -> Result<bool, Error> {
+        Ok(upload::mount(&self.0, digest, from)?)
+    }
+
     /// Opens a blob for reading.
     pub fn open_blob(&self, digest: Digest, size: u64) -> Result<Download, Error> {
         Ok(Download::open(&self.0, digest, size)?)

@@ -1,7 +1,9 @@
 //! One function for each verb.
 
+pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod index;
 pub(crate) mod list;
 pub(crate) mod login;

@@ -130,6 +130,23 @@ pub(super) fn upload(
     result
 }
 
+/// Takes a blob over from another repository of the registry; whether that was possible.
+pub(super) fn mount(client: &Client, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
+    let mut upload = Upload { client, source: BlobSource::Bytes(&[]), session: None };
+    let begun = client.repeatedly(|_| Ok(upload.begin(Some((digest, from)))?.is_none()));
+    let is_mounted = match begun {
+        // Whoever may write here need not be let in there.
+        Err(error) if matches!(error.status(), Some(400..=428)) => false,
+        begun => begun?,
+    };
+    if is_mounted {
+        client.remember(*digest);
+    } else {
+        upload.withdraw();
+    }
+    Ok(is_mounted)
+}
+
 struct Upload<'a> {
     client: &'a Client,
     source: BlobSource<'a>,
