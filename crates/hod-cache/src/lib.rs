@@ -6,10 +6,10 @@
 //!
 //! ```no_run
 //! use hod_cache::{Event, LocalStore, PushOptions, push};
-//! use hod_mirror::DirectoryMirror;
+//! use hod_mirror::{DirectoryMirror, Mirror};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mirror = DirectoryMirror::ensure("./cache")?;
+//! let mirror = Mirror::Directory(DirectoryMirror::ensure("./cache")?);
 //! let store = LocalStore::open("./store".as_ref(), LocalStore::DEFAULT_LIMIT)?;
 //! let prefixes = [hod_cache::Package::at("/opt/zlib-1.3.1")?];
 //! let quiet = |_: Event<'_>| {};
@@ -17,6 +17,32 @@
 //! for outcome in &summary.outcomes {
 //!     println!("{} {:?}", outcome.package.name(), outcome.result);
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One installed package alone, without what it depends on:
+//!
+//! ```
+//! use hod_cache::{Event, LocalStore, Only, Package, PushOptions, Wanted, find_installed, push};
+//! use hod_mirror::{DirectoryMirror, Mirror};
+//! use hod_store::{OpenOptions, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let place = tempfile::tempdir()?;
+//! # let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/spack/store.tar.zst");
+//! # let file = std::io::BufReader::new(std::fs::File::open(fixture)?);
+//! # tar::Archive::new(hod_archive::decoder(hod_archive::Codec::Zstd, file)?).unpack(&place)?;
+//! # let (root, cache) = (place.path().join("store"), place.path().join("cache"));
+//! let store = std::sync::Arc::new(Store::open(&root, &OpenOptions::default())?);
+//! let zlib = find_installed(&store, &Wanted::new("zlib"))?;
+//! let package = Package::installed(&store, zlib).expect("it is installed");
+//! // Or `Mirror::Registry(Registry::open(Reference::parse("oci://ghcr.io/me/cache")?, …)?)`.
+//! let mirror = Mirror::Directory(DirectoryMirror::ensure(&cache)?);
+//! let options = PushOptions { only: Only::Package, ..PushOptions::default() };
+//! let quiet = |_: Event<'_>| {};
+//! let summary = push(&mirror, &[package], &LocalStore::none(), &options, &quiet)?;
+//! assert!(summary.pushed().all(|(_, pushed)| pushed.image.is_some()));
 //! # Ok(())
 //! # }
 //! ```
@@ -40,7 +66,7 @@ pub use find::{
 pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};
 pub use push::{
-    Contents, Image, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,
+    Contents, Image, Only, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,
 };
 pub use report::{Event, Reporter};
 pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};

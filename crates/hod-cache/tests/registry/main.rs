@@ -5,6 +5,7 @@ mod auth;
 mod counts;
 mod faults;
 #[path = "../golden/place.rs"]
+#[expect(dead_code, reason = "shared with the golden tests, which use all of it")]
 mod place;
 mod site;
 mod together;
