@@ -9,6 +9,8 @@
 //! digests. A blob is kept only as a second name (hard link) of the mirror's file; copying every
 //! blob into a home directory with a quota would cost more than packing again.
 
+mod merged;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
