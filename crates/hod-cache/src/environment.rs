@@ -4,14 +4,15 @@
 mod spack;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use hod_spec::{DagHash, Deptypes, Spec, Topological};
 use hod_store::Store;
 
 pub use spack::{SpackCommand, SpackError};
 
-use crate::Error;
 use crate::image::{EnvSource, RunOptions};
+use crate::{Error, Package};
 
 /// Directories of a prefix and the variables they are added to: Spack's default
 /// `modules:prefix_inspections`, in its order.
@@ -91,6 +92,30 @@ pub(crate) fn environment(
         variables.change(name, Change::Set(value.clone()));
     }
     Ok(variables.into_lines())
+}
+
+/// As [`environment`], for a prefix that no store knows: what is in it says all.
+pub(crate) fn prefix_environment(
+    package: &Package,
+    base: &[String],
+    run: &RunOptions,
+) -> Vec<String> {
+    let mut lists: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (directory, variable) in INSPECTIONS.iter().rev() {
+        if package.location().join(directory).is_dir()
+            && let Some(path) = within(package.prefix(), directory)
+        {
+            lists.entry(variable).or_default().push(path);
+        }
+    }
+    let mut variables = Variables::new(base);
+    for (name, directories) in lists {
+        variables.change(name, Change::Prepend(directories.join(":")));
+    }
+    for (name, value) in &run.env {
+        variables.change(name, Change::Set(value.clone()));
+    }
+    variables.into_lines()
 }
 
 /// What the directories in the prefixes say.
@@ -190,10 +215,14 @@ fn runnable(order: &Topological<'_>, roots: &[&Spec]) -> HashSet<DagHash> {
     runnable
 }
 
-/// A directory of a prefix, as recorded; what is not text cannot be in a variable.
+/// A directory of a spec's prefix, as recorded.
 fn path_of(store: &Store, spec: &Spec, directory: &str) -> Option<String> {
-    let prefix = store.prefix(&spec.hash)?.recorded;
-    let path = if directory == "." { prefix } else { prefix.join(directory) };
+    within(&store.prefix(&spec.hash)?.recorded, directory)
+}
+
+/// A directory of a prefix; what is not text cannot be in a variable.
+fn within(prefix: &Path, directory: &str) -> Option<String> {
+    let path = if directory == "." { prefix.to_owned() } else { prefix.join(directory) };
     path.to_str().map(str::to_owned)
 }
 

@@ -12,6 +12,8 @@ mod publish;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use hod_archive::{Codec, DiffId, Digest};
 use hod_mirror::oci::{
     Descriptor, Document, ImageConfig, Manifest, PackageFacts, Platform, RootFs,
@@ -32,8 +34,8 @@ use annotations::annotations;
 use base::Family;
 use object::Object;
 
-use crate::environment::{Inspected, Scene, environment};
-use crate::{Error, Installed, package};
+use crate::environment::{Inspected, Scene, environment, prefix_environment};
+use crate::{Error, Installed, Package, package};
 
 /// The number by which readers know that parent directories are in the layers. Spack 1.x writes 3
 /// and reads all up to that; older ones refuse 3 (`spack-format` 5.3).
@@ -95,22 +97,47 @@ impl<'a> Ground<'a> {
 /// The image of a prefix: one layer.
 pub(crate) fn render_plain(layer: &Layer, facts: PackageFacts) -> Result<Rendered, Error> {
     let label = package::label(&facts.name, &facts.version, &facts.hash);
-    let annotations = [
-        ("org.opencontainers.image.title", facts.name.clone()),
-        ("org.opencontainers.image.version", facts.version.clone()),
-    ];
+    let annotations = plain_annotations(&facts);
     let mut config = ImageConfig::new(vec![layer.diff_id]);
     config.hod = Some(facts);
     let config = Document::render(config).map_err(document(&label))?;
     let layer = layer.descriptor(Family::Oci).expect("has names for all codecs");
     let mut manifest = Manifest::image(config.descriptor(), vec![layer]);
-    manifest.annotations.extend(annotations.map(|(key, value)| (key.to_owned(), value)));
+    manifest.annotations.extend(annotations);
     let manifest = Document::render(manifest).map_err(document(&label))?;
     Ok(Rendered {
         config: config.bytes().to_vec(),
         manifest: RawManifest::from(&manifest),
         platform: Platform::host(),
     })
+}
+
+/// As [`render_plain`], on a base image and with what the user says of running it. Without either
+/// it is the same image; else it has an environment, from what is in the prefix.
+pub(crate) fn render_plain_on(
+    ground: Ground<'_>,
+    package: &Package,
+    layer: &Layer,
+    facts: PackageFacts,
+) -> Result<Rendered, Error> {
+    let Ground { base, run } = ground;
+    if base.is_none() && *run == RunOptions::default() {
+        return render_plain(layer, facts);
+    }
+    let platform = base.map_or_else(Platform::host, |base| base.platform().clone());
+    let mut notes: BTreeMap<String, String> = plain_annotations(&facts).into();
+    annotations::ground_notes(ground, &mut notes);
+    let env = prefix_environment(package, ground.base_env(), run);
+    let label = package::label(&facts.name, &facts.version, &facts.hash);
+    let picture = Picture { ground, layers: &[*layer], label: &label, platform, env, notes };
+    picture.render(|config| config.set("hod", &facts))
+}
+
+fn plain_annotations(facts: &PackageFacts) -> [(String, String); 2] {
+    [
+        ("org.opencontainers.image.title".to_owned(), facts.name.clone()),
+        ("org.opencontainers.image.version".to_owned(), facts.version.clone()),
+    ]
 }
 
 #[derive(Serialize)]
@@ -148,8 +175,10 @@ pub(crate) fn render_spec_on(
 ) -> Result<Rendered, Error> {
     let (store, spec) = (installed.store(), installed.spec());
     let own = layers.last().expect("an image of a spec has its layer");
-    let image = Picture { ground, store, roots: &[spec], layers, label: &spec.label() };
-    image.render(inspected, true, |config| {
+    let label = spec.label();
+    let scene = Scene { store, roots: &[spec], label: &label };
+    let notes = annotations(store, &[spec], true, ground);
+    Picture::of_specs(ground, scene, layers, notes, inspected)?.render(|config| {
         if let Some(facts) = facts {
             config.set("hod", facts)?;
         }
@@ -184,7 +213,9 @@ pub(crate) fn render_roots(
     {
         return Err(wrong(ImageError::Architectures { first: expected, second }));
     }
-    Picture { ground, store, roots, layers, label: &label }.render(inspected, false, |_| Ok(()))
+    let scene = Scene { store, roots, label: &label };
+    let notes = annotations(store, roots, false, ground);
+    Picture::of_specs(ground, scene, layers, notes, inspected)?.render(|_| Ok(()))
 }
 
 /// The platform that the image of a spec is for, and that its base image must be for.
@@ -204,27 +235,36 @@ fn platform_text(platform: &Platform) -> String {
 /// An image that is to be.
 struct Picture<'a> {
     ground: Ground<'a>,
-    store: &'a Store,
-    roots: &'a [&'a Spec],
     layers: &'a [Layer],
     label: &'a str,
+    platform: Platform,
+    env: Vec<String>,
+    notes: BTreeMap<String, String>,
 }
 
-impl Picture<'_> {
-    fn render(
-        &self,
+impl<'a> Picture<'a> {
+    fn of_specs(
+        ground: Ground<'a>,
+        scene: Scene<'a>,
+        layers: &'a [Layer],
+        notes: BTreeMap<String, String>,
         inspected: &mut Inspected,
-        is_package: bool,
+    ) -> Result<Self, Error> {
+        let env = environment(scene, inspected, ground.base_env(), ground.run)?;
+        let own = || platform_of(scene.roots[0]);
+        let platform = ground.base.map_or_else(own, |base| base.platform().clone());
+        Ok(Self { ground, layers, label: scene.label, platform, env, notes })
+    }
+
+    /// `more`: what else the config says.
+    fn render(
+        self,
         more: impl FnOnce(&mut Object) -> Result<(), serde_json::Error>,
     ) -> Result<Rendered, Error> {
-        let Ground { base, run } = self.ground;
+        let base = self.ground.base;
         let json = |source| document(self.label)(hod_mirror::ParseError::Json(source));
-        let scene = Scene { store: self.store, roots: self.roots, label: self.label };
-        let env = environment(scene, inspected, self.ground.base_env(), run)?;
         let family = base.map_or(Family::Oci, |base| base.family);
-        let platform =
-            base.map_or_else(|| platform_of(self.roots[0]), |base| base.platform().clone());
-        let config = self.config(&platform, &env).and_then(|mut config| {
+        let config = self.config().and_then(|mut config| {
             more(&mut config)?;
             serde_json::to_vec(&config)
         });
@@ -240,28 +280,28 @@ impl Picture<'_> {
         let mut manifest = Manifest::image(descriptor, layers);
         manifest.media_type = Some(family.manifest().to_owned());
         if family == Family::Oci {
-            manifest.annotations = annotations(self.store, self.roots, is_package, self.ground);
+            manifest.annotations = self.notes;
         }
         let manifest = Document::render(manifest).map_err(document(self.label))?;
-        Ok(Rendered { config, manifest: RawManifest::from(&manifest), platform })
+        Ok(Rendered { config, manifest: RawManifest::from(&manifest), platform: self.platform })
     }
 
     /// The config of the base, or one that says no more than it must, with what is new in it.
-    fn config(&self, platform: &Platform, env: &[String]) -> Result<Object, serde_json::Error> {
+    fn config(&self) -> Result<Object, serde_json::Error> {
         let Ground { base, run } = self.ground;
         let mut config = base.map(|base| base.text.clone()).unwrap_or_default();
         for key in PACKAGE_KEYS {
             config.remove(key);
         }
         if base.is_none() {
-            config.set("architecture", &platform.architecture)?;
-            config.set("os", &platform.os)?;
+            config.set("architecture", &self.platform.architecture)?;
+            config.set("os", &self.platform.os)?;
         }
         let mut start = config.object("config");
         if let Some(user) = &run.user {
             start.set("User", user)?;
         }
-        start.set("Env", env)?;
+        start.set("Env", &self.env)?;
         if let Some(entrypoint) = &run.entrypoint {
             start.set("Entrypoint", entrypoint)?;
             // The arguments of another program.

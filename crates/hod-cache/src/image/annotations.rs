@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hod_spec::Spec;
 use hod_store::Store;
 
-use super::{BaseImage, Ground};
+use super::Ground;
 
 const PREFIX: &str = "org.opencontainers.image.";
 
@@ -33,16 +33,24 @@ pub(super) fn annotations(
     if let Some(time) = rfc3339(newest) {
         note("created", time);
     }
+    ground_notes(ground, &mut notes);
+    notes
+}
+
+/// What can be said of any image: where its sources are, and what it stands on.
+pub(super) fn ground_notes(ground: Ground<'_>, notes: &mut BTreeMap<String, String>) {
+    let mut note = |key: &str, value: String| {
+        notes.insert(format!("{PREFIX}{key}"), value);
+    };
     if let Some(source) = &ground.run.source {
         note("source", source.clone());
     }
     if let Some(base) = ground.base {
         note("base.digest", base.digest().to_string());
-        if let Some(name) = base.name() {
-            note("base.name", name.to_owned());
+        if let Some(name) = &base.name {
+            note("base.name", name.clone());
         }
     }
-    notes
 }
 
 /// The name of an image for `base.name`, as docker and podman write it; images of a directory
@@ -82,13 +90,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// So that the module above needs no second path to it.
-impl BaseImage {
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
 }
 
 #[cfg(test)]

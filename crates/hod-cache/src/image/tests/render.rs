@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hod_archive::{Codec, DiffId, Digest};
-use hod_mirror::oci::{Manifest, Platform, media_type};
+use hod_mirror::oci::{Manifest, PackageFacts, Platform, media_type};
 use hod_spec::{DagHash, Spec};
 use hod_store::{OpenOptions, Store};
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::shelf::Shelf;
 use crate::environment::Inspected;
 use crate::image::{
-    BaseImage, EnvSource, Ground, ImageError, Layer, Rendered, RunOptions, render_roots,
-    render_spec_on,
+    BaseImage, EnvSource, Ground, ImageError, Layer, Rendered, RunOptions, render_plain,
+    render_plain_on, render_roots, render_spec_on,
 };
 use crate::{Error, Installed, Package, SpackCommand, Wanted, find_installed};
 
@@ -329,5 +329,39 @@ fn the_environment_may_come_from_spack() {
     assert_eq!(
         parse(&rendered.config)["config"]["Env"],
         json!(["PATH=/p/bin:/sbin", format!("LOADED=load --sh /{hello} /{libpng}")])
+    );
+}
+
+#[test]
+fn a_prefix_stands_on_a_base_image_too() {
+    let place = tempfile::tempdir().unwrap();
+    let prefix = place.path().canonicalize().unwrap().join("tool-1.0");
+    fs_err::create_dir_all(prefix.join("bin")).unwrap();
+    fs_err::create_dir_all(prefix.join("share/man")).unwrap();
+    let package = Package::at(&prefix).unwrap();
+    let layer = Golden::read("nobase/all-in-one").layers(0)[0];
+    let facts = || PackageFacts { name: "tool".to_owned(), ..PackageFacts::default() };
+    let run = RunOptions::default();
+    let nothing = Ground { base: None, run: &run };
+    let bare = render_plain_on(nothing, &package, &layer, facts()).unwrap();
+    assert_eq!(bare.manifest, render_plain(&layer, facts()).unwrap().manifest);
+
+    let (_, base) = oci_base(r#""config":{"Env":["PATH=/sbin","MANPATH=/man"]}"#);
+    let ground = Ground { base: Some(&base), run: &run };
+    let image = render_plain_on(ground, &package, &layer, facts()).unwrap();
+    let config = parse(&image.config);
+    let at = prefix.display();
+    let expected = [
+        format!("PATH={at}/bin:/sbin"),
+        format!("MANPATH={at}/share/man:/man"),
+        format!("CMAKE_PREFIX_PATH={at}"),
+    ];
+    assert_eq!(config["config"]["Env"], json!(expected));
+    assert_eq!(config["hod"]["name"], "tool");
+    let manifest = parse(&image.manifest.bytes);
+    assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        manifest["annotations"]["org.opencontainers.image.base.digest"],
+        base.digest().to_string()
     );
 }
