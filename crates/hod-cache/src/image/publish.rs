@@ -57,31 +57,43 @@ pub(super) fn publish(
 ) -> Result<Tagged, Error> {
     let error = |source| Error::mirror(mirror.location(), source);
     let wrong = |source| Error::Image { image: tag.to_string(), source: Box::new(source) };
+    let next = || {
+        let current = current(mirror, tag).map_err(error)?;
+        index::next(current, image).map_err(|source| wrong(ImageError::Config(source)))
+    };
     let own = image.manifest.digest;
+    if next()? == Next::Same {
+        let found = mirror.manifest(tag.as_str()).map_err(error)?;
+        let digest = found.map_or(own, |found| found.digest);
+        return Ok(Tagged { digest, image: own, was_there: true });
+    }
+    let config = BlobSource::Bytes(&image.config);
+    let ask = UploadOptions { ask_first: true, ..UploadOptions::default() };
+    mirror.put_blob(config, ask).map_err(error)?;
+    let named = |tag: Option<&Tag>, manifest: &RawManifest, platform: Option<&Platform>| {
+        let (tag, manifest) = (tag.cloned(), manifest.clone());
+        NamedManifest { tag, manifest, platform: platform.cloned() }
+    };
+    let platform = Some(&image.platform);
     let mut is_stored = false;
     for round in 0..ROUNDS {
-        let current = current(mirror, tag).map_err(error)?;
-        let next =
-            index::next(current, image).map_err(|source| wrong(ImageError::Config(source)))?;
-        if next == Next::Same {
-            let found = mirror.manifest(tag.as_str()).map_err(error)?;
-            let digest = found.map_or(own, |found| found.digest);
-            return Ok(Tagged { digest, image: own, was_there: !is_stored });
+        // Between this look at the tag and writing it lies as little as possible.
+        match next()? {
+            Next::Same => {}
+            Next::Image => {
+                let image = named(Some(tag), &image.manifest, platform);
+                mirror.put_manifests(&[image]).map_err(error)?;
+            }
+            Next::Index(index) => {
+                let index = named(Some(tag), &index, None);
+                if is_stored {
+                    mirror.put_manifests(&[index]).map_err(error)?;
+                } else {
+                    let image = named(None, &image.manifest, platform);
+                    mirror.put_manifests(&[image, index]).map_err(error)?;
+                }
+            }
         }
-        let config = BlobSource::Bytes(&image.config);
-        mirror
-            .put_blob(config, UploadOptions { ask_first: true, ..Default::default() })
-            .map_err(error)?;
-        let platform = Some(image.platform.clone());
-        let tag_ = Some(tag.clone());
-        let manifests = match &next {
-            Next::Index(index) => vec![
-                NamedManifest { tag: None, manifest: image.manifest.clone(), platform },
-                NamedManifest { tag: tag_, manifest: index.clone(), platform: None },
-            ],
-            _ => vec![NamedManifest { tag: tag_, manifest: image.manifest.clone(), platform }],
-        };
-        mirror.put_manifests(&manifests).map_err(error)?;
         is_stored = true;
         pause(round);
         if let Some(found) = mirror.manifest(tag.as_str()).map_err(error)?
