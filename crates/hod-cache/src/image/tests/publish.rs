@@ -1,6 +1,7 @@
-use hod_mirror::ImageMirror;
+use hod_archive::Cancel;
 use hod_mirror::oci::{Descriptor, ImageConfig, Index, Platform, Tag, media_type};
 use hod_mirror::registry::RawManifest;
+use hod_mirror::{DirectoryMirror, ImageMirror};
 use serde_json::Value;
 
 use super::shelf::Shelf;
@@ -169,4 +170,29 @@ fn the_variant_of_arm64_may_be_left_out() {
     other.platform.other.insert("variant".to_owned(), "v8".into());
     put(&shelf, &other).unwrap();
     assert_eq!(found(&shelf), other.manifest, "it took the place of the first");
+}
+
+#[test]
+fn a_directory_holds_images_of_two_platforms_under_one_tag() {
+    let place = tempfile::tempdir().unwrap();
+    let mirror = DirectoryMirror::ensure(place.path().join("cache")).unwrap();
+    let shelf = Shelf::default();
+    let images = ["arm64", "amd64"].map(|architecture| image(&shelf, architecture, "app"));
+    let tag = Tag::new("app").unwrap();
+    for image in &images {
+        for layer in &image.manifest.clone().into_manifest().unwrap().layers {
+            mirror.put_blob(&shelf.blob(&layer.digest).unwrap()).unwrap();
+        }
+        publish(&mirror, &tag, image, &mut |_| {}).unwrap();
+    }
+    let images_of: &dyn ImageMirror = &mirror;
+    let index = images_of.manifest("app").unwrap().unwrap();
+    assert_eq!(entries(index), [pair(&images[1]), pair(&images[0])]);
+    for image in &images {
+        let (found, _) = images_of.image("app", &image.platform).unwrap().unwrap();
+        assert_eq!(found, image.manifest);
+    }
+    let report = mirror.check(2.try_into().unwrap(), &Cancel::default(), &|_| {}).unwrap();
+    assert!(report.is_undamaged(), "{report:#?}");
+    assert_eq!((report.entries, report.manifests), (1, 2));
 }
