@@ -50,6 +50,7 @@
 mod environment;
 mod error;
 mod find;
+#[cfg_attr(not(test), expect(dead_code, reason = "push does not call all of it yet"))]
 mod image;
 mod index;
 mod package;
@@ -59,9 +60,14 @@ mod selection;
 mod store;
 mod unpack;
 
+pub use environment::{SpackCommand, SpackError};
 pub use error::Error;
 pub use find::{
     Found, FoundImage, Listing, Place, Wanted, closest, find, find_installed, installed, packages,
+};
+pub use image::{
+    BaseImage, BaseReference, BaseReferenceError, EnvSource, ImageError, ImageOptions, Rendered,
+    RunOptions, Tagged, copy_base, mountable, publish_tag,
 };
 pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! <cache>/packed/<key>.json            the last pack of one prefix with one set of options
+//! <cache>/merged/<64 hex>.json         what some layers became when they were merged
 //! <cache>/blobs/sha256/<64 hex>        its blob, where it costs no room of its own
 //! ```
 //!
 //! A record says: when the tree looked like this (its [`Fingerprint`]), packing it gave these
 //! digests. A blob is kept only as a second name (hard link) of the mirror's file; copying every
 //! blob into a home directory with a quota would cost more than packing again.
+
+mod merged;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -105,6 +105,12 @@ impl Registry {
         Ok(upload::upload(&self.0, source, options)?)
     }
 
+    /// Has a blob mounted from one of the repositories `from`, of the same registry. `false` if
+    /// none of them can give it: then it must be sent.
+    pub fn mount(&self, digest: Digest, size: u64, from: &[String]) -> Result<bool, Error> {
+        Ok(upload::mount(&self.0, digest, size, from)?)
+    }
+
     /// Opens a blob for reading.
     pub fn open_blob(&self, digest: Digest, size: u64) -> Result<Download, Error> {
         Ok(Download::open(&self.0, digest, size)?)

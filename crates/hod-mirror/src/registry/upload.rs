@@ -130,6 +130,42 @@ pub(super) fn upload(
     result
 }
 
+/// Has a blob mounted from another repository of the registry, without a byte of it at hand.
+pub(super) fn mount(
+    client: &Client,
+    digest: Digest,
+    size: u64,
+    from: &[String],
+) -> Result<bool, RegistryError> {
+    if client.is_known(&digest) {
+        return Ok(true);
+    }
+    // What is not mounted is answered with a session that nobody will use.
+    let mut upload = Upload { client, source: BlobSource::Bytes(&[]), session: None };
+    for repository in from {
+        let mounted = client.repeatedly(|failed| {
+            // The answer to a successful attempt may have been lost.
+            if failed > 0 && client.has_blob(&digest, Some(size))? {
+                return Ok(true);
+            }
+            match upload.begin(Some((&digest, repository))) {
+                Ok(chunk) => Ok(chunk.is_none()),
+                // Whether it cannot mount, may not or has nothing to mount: it must be sent.
+                Err(error) if error.status().is_some_and(|code| (400..429).contains(&code)) => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+        upload.withdraw();
+        if mounted {
+            client.remember(digest);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 struct Upload<'a> {
     client: &'a Client,
     source: BlobSource<'a>,
