@@ -11,6 +11,7 @@ mod index;
 mod memory;
 mod pack;
 mod parts;
+mod registry;
 mod repeat;
 mod shape;
 mod slow_fs;
@@ -90,6 +91,8 @@ enum What {
     Unpack,
     /// A whole store, against the real Spack and against its parts done alone.
     StorePush,
+    /// A whole store to a registry, against the real Spack, near and far.
+    Registry,
     /// A push of what is there already.
     Repeat,
     /// Databases of 100,000 packages, and the index of a mirror.
@@ -108,6 +111,7 @@ const SECTIONS: &[(What, Section)] = &[
     (What::Memory, memory::run),
     (What::Unpack, unpack::run),
     (What::StorePush, store_push::run),
+    (What::Registry, registry::run),
     (What::Repeat, repeat::run),
     (What::Index, index::run),
 ];

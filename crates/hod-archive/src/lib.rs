@@ -5,6 +5,7 @@ mod compression;
 mod decode;
 mod digest;
 mod encode;
+mod merge;
 mod pack;
 mod tar;
 mod unpack;
@@ -14,6 +15,7 @@ pub use compression::Codec;
 pub use decode::{DecodeError, LayerDigests, decoder, layer_digests, read_layer};
 pub use digest::{DiffId, Digest, DigestWriter, ParseDigestError};
 pub use encode::{Encoders, Encoding, EncodingError, Level, Members};
+pub use merge::{LayerBlob, MergeError, MergeOptions, Merged, merge};
 pub use pack::{
     BeforeLast, Fingerprint, Inspect, InspectFile, LastEntry, Mark, PackError, PackOptions, Packed,
     TreeFacts, pack, survey,

@@ -15,7 +15,7 @@ mod list;
 mod path;
 mod read;
 mod schedule;
-mod stream;
+pub(crate) mod stream;
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

@@ -40,6 +40,30 @@ pub enum Error {
         /// Why.
         source: Box<hod_mirror::ParseError>,
     },
+    /// An image that others were to stand on is none for that.
+    #[error("could not use the base image `{image}`")]
+    BaseImage {
+        /// The image.
+        image: String,
+        /// Why.
+        source: Box<crate::ImageError>,
+    },
+    /// An image could not be made, or not get its name.
+    #[error("could not make the image `{image}`")]
+    Image {
+        /// What it is of, or its tag.
+        image: String,
+        /// Why.
+        source: Box<crate::ImageError>,
+    },
+    /// It could not be found out which environment a package needs.
+    #[error("could not find out the environment of `{package}`")]
+    Environment {
+        /// The package, or all roots of an image.
+        package: String,
+        /// Why.
+        source: Box<crate::SpackError>,
+    },
     /// Packages are complete in a mirror, but could not be given their names.
     #[error("could not publish in the mirror `{mirror}`")]
     Publish {

@@ -6,10 +6,10 @@
 //!
 //! ```no_run
 //! use hod_cache::{Event, LocalStore, PushOptions, push};
-//! use hod_mirror::DirectoryMirror;
+//! use hod_mirror::{DirectoryMirror, Mirror};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mirror = DirectoryMirror::ensure("./cache")?;
+//! let mirror = Mirror::Directory(DirectoryMirror::ensure("./cache")?);
 //! let store = LocalStore::open("./store".as_ref(), LocalStore::DEFAULT_LIMIT)?;
 //! let prefixes = [hod_cache::Package::at("/opt/zlib-1.3.1")?];
 //! let quiet = |_: Event<'_>| {};
@@ -20,11 +20,38 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! One installed package alone, without what it depends on:
+//!
+//! ```
+//! use hod_cache::{Event, LocalStore, Only, Package, PushOptions, Wanted, find_installed, push};
+//! use hod_mirror::{DirectoryMirror, Mirror};
+//! use hod_store::{OpenOptions, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let place = tempfile::tempdir()?;
+//! # let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/spack/store.tar.zst");
+//! # let file = std::io::BufReader::new(std::fs::File::open(fixture)?);
+//! # tar::Archive::new(hod_archive::decoder(hod_archive::Codec::Zstd, file)?).unpack(&place)?;
+//! # let (root, cache) = (place.path().join("store"), place.path().join("cache"));
+//! let store = std::sync::Arc::new(Store::open(&root, &OpenOptions::default())?);
+//! let zlib = find_installed(&store, &Wanted::new("zlib"))?;
+//! let package = Package::installed(&store, zlib).expect("it is installed");
+//! // Or `Mirror::Registry(Registry::open(Reference::parse("oci://ghcr.io/me/cache")?, …)?)`.
+//! let mirror = Mirror::Directory(DirectoryMirror::ensure(&cache)?);
+//! let options = PushOptions { only: Only::Package, ..PushOptions::default() };
+//! let quiet = |_: Event<'_>| {};
+//! let summary = push(&mirror, &[package], &LocalStore::none(), &options, &quiet)?;
+//! assert!(summary.pushed().all(|(_, pushed)| pushed.image.is_some()));
+//! # Ok(())
+//! # }
+//! ```
 
 mod copy;
 mod environment;
 mod error;
 mod find;
+#[cfg_attr(not(test), expect(dead_code, reason = "push does not call all of it yet"))]
 mod image;
 mod index;
 mod package;
@@ -36,15 +63,20 @@ mod store;
 mod unpack;
 
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopySummary, Counted, copy, plan_copy};
+pub use environment::{SpackCommand, SpackError};
 pub use error::Error;
 pub use find::{
     Found, FoundImage, ImageDocuments, Listing, Place, Wanted, closest, find, find_installed,
     installed, packages,
 };
+pub use image::{
+    BaseImage, BaseReference, BaseReferenceError, EnvSource, ImageError, ImageOptions, Rendered,
+    RunOptions, Tagged, copy_base, mountable, publish_tag,
+};
 pub use index::{IndexMode, IndexReport, News, index};
 pub use package::{Installed, Package, PackageError};
 pub use push::{
-    Contents, Image, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,
+    Contents, Image, Only, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,
 };
 pub use report::{Event, Reporter};
 pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};

@@ -56,8 +56,8 @@ pub struct PushOptions {
     pub force: bool,
     /// Where Spack is, for build information; what no reader of today looks at.
     pub spack_prefix: Option<String>,
-    /// Images hold the packages of this push alone, and not all they need at run time.
-    pub partial_images: bool,
+    /// What the images hold.
+    pub only: Only,
     /// Push specs too whose recipes forbid to redistribute binaries.
     pub private: bool,
     /// After the first failure, begin nothing new.
@@ -66,6 +66,15 @@ pub struct PushOptions {
     pub update_index: bool,
     /// Stops the push; what is published by then stays.
     pub cancel: Cancel,
+}
+
+/// What an image holds. A reader of the build cache needs no more than the package itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// The packages of this push, as far as the image needs them.
+    Package,
+    /// All that the package needs at run time; without it there is no image.
+    Closure,
 }
 
 impl Default for PushOptions {
@@ -77,7 +86,7 @@ impl Default for PushOptions {
             io_jobs: NonZeroUsize::new(32).expect("not zero"),
             force: false,
             spack_prefix: None,
-            partial_images: false,
+            only: Only::Closure,
             private: false,
             fail_fast: false,
             update_index: false,
@@ -212,7 +221,7 @@ pub fn push(
     options.suit(packages)?;
     let destination = destination::open(mirror, store)?;
     let destination = &*destination;
-    let probes = destination::probe_all(destination, packages, options.partial_images)?;
+    let probes = destination::probe_all(destination, packages, options.only)?;
     let (left_out, recipes) =
         if options.private { (Vec::new(), None) } else { forbidden(packages, &probes) };
     let hashes: HashSet<DagHash> = left_out.iter().map(|left| left.hash).collect();

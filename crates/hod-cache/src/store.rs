@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <cache>/packed/<key>.json            the last pack of one prefix with one set of options
+//! <cache>/merged/<64 hex>.json         what some layers became when they were merged
 //! <cache>/blobs/sha256/<64 hex>        its blob, where it costs no room of its own; what was
 //!                                      downloaded
 //! <cache>/spool/                       blobs on their way
@@ -13,6 +14,8 @@
 //! packing again. What came from a registry, or went there, is kept here alone.
 
 mod blob;
+
+mod merged;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -37,6 +37,10 @@ pub trait ImageMirror: fmt::Debug + Send + Sync {
         options: UploadOptions<'_>,
     ) -> Result<Uploaded, Error>;
 
+    /// Has a blob brought in from another repository of the same registry, without sending it.
+    /// `false` if that is not possible, which it is in registries alone.
+    fn mount_blob(&self, descriptor: &Descriptor, from: &[String]) -> Result<bool, Error>;
+
     /// Stores manifests, each under its tag; without one, for an index that will name it. All that
     /// they name must be there. Those of one call are published together if the mirror can.
     fn put_manifests(&self, manifests: &[NamedManifest]) -> Result<(), Error>;
@@ -159,6 +163,10 @@ impl ImageMirror for Registry {
         Ok(self.upload(source, options)?.0)
     }
 
+    fn mount_blob(&self, descriptor: &Descriptor, from: &[String]) -> Result<bool, Error> {
+        self.mount(descriptor.digest, descriptor.size, from)
+    }
+
     fn put_manifests(&self, manifests: &[NamedManifest]) -> Result<(), Error> {
         manifests.iter().try_for_each(|NamedManifest { tag, manifest, .. }| match tag {
             Some(tag) => self.put_manifest(tag, manifest),
@@ -231,6 +239,10 @@ impl ImageMirror for DirectoryMirror {
             }
         }
         Ok(Uploaded::Sent)
+    }
+
+    fn mount_blob(&self, _descriptor: &Descriptor, _from: &[String]) -> Result<bool, Error> {
+        Ok(false)
     }
 
     fn put_manifests(&self, manifests: &[NamedManifest]) -> Result<(), Error> {

@@ -105,10 +105,10 @@ impl Registry {
         Ok(upload::upload(&self.0, source, options)?)
     }
 
-    /// Takes a blob over from the repository `from` of the same registry, without it being sent;
-    /// whether that was possible.
-    pub fn mount(&self, digest: &Digest, from: &str) -> Result<bool, Error> {
-        Ok(upload::mount(&self.0, digest, from)?)
+    /// Has a blob mounted from one of the repositories `from`, of the same registry. `false` if
+    /// none of them can give it: then it must be sent.
+    pub fn mount(&self, digest: Digest, size: u64, from: &[String]) -> Result<bool, Error> {
+        Ok(upload::mount(&self.0, digest, size, from)?)
     }
 
     /// Opens a blob for reading.

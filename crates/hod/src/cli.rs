@@ -1,5 +1,8 @@
 //! What can be typed. Types only: what the words mean is decided in `commands`.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "push does not take them yet"))]
+pub(crate) mod image;
+
 use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;

@@ -15,13 +15,13 @@ use crate::{DiffId, Digest, DigestWriter};
 
 /// The writing thread has given up; its error is the one to report.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WriterGone;
+pub(crate) struct WriterGone;
 
 /// A block on its way to the writer; with its offset if the last entry begins with it.
 type InFlight = (Pending, Option<u64>);
 
 /// The writing end.
-pub(super) struct TarStream<'e> {
+pub(crate) struct TarStream<'e> {
     sequence: Sequence<'e>,
     block: Block,
     block_size: usize,
@@ -36,14 +36,14 @@ pub(super) struct TarStream<'e> {
 }
 
 /// The blob's end: to be run by a thread of its own.
-pub(super) struct BlobWriter {
+pub(crate) struct BlobWriter {
     framing: Framing,
     in_flight: Receiver<InFlight>,
     spent: Sender<(Block, Vec<u8>)>,
 }
 
 /// Connects both ends. `depth` blocks may be between them.
-pub(super) fn stream(
+pub(crate) fn stream(
     encoders: &Encoders,
     encoding: Encoding,
     depth: usize,
@@ -68,11 +68,11 @@ pub(super) fn stream(
 
 impl TarStream<'_> {
     /// Bytes so far.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.begins + self.block.bytes.len() as u64
     }
 
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriterGone> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriterGone> {
         while !bytes.is_empty() {
             let room = self.block_size - self.block.bytes.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -85,7 +85,7 @@ impl TarStream<'_> {
         Ok(())
     }
 
-    pub(super) fn zeros(&mut self, count: usize) -> Result<(), WriterGone> {
+    pub(crate) fn zeros(&mut self, count: usize) -> Result<(), WriterGone> {
         const ZEROS: [u8; 1024] = [0; 1024];
         let mut left = count;
         while left > 0 {
@@ -98,7 +98,7 @@ impl TarStream<'_> {
 
     /// Reads once from `file`, straight into the block, and shows `look` what came. Gives the
     /// number of bytes, 0 at the end of the file.
-    pub(super) fn read_from(
+    pub(crate) fn read_from(
         &mut self,
         file: &OwnedFd,
         look: impl FnOnce(&[u8]),
@@ -134,13 +134,13 @@ impl TarStream<'_> {
     }
 
     /// The digest of everything so far.
-    pub(super) fn digest(&mut self) -> Digest {
+    pub(crate) fn digest(&mut self) -> Digest {
         self.hash();
         Digest::from_bytes(self.sha256.clone().finalize().into())
     }
 
     /// Ends the block, so that the last entry begins with one of its own.
-    pub(super) fn begin_last_entry(&mut self) -> Result<(), WriterGone> {
+    pub(crate) fn begin_last_entry(&mut self) -> Result<(), WriterGone> {
         if !self.block.bytes.is_empty() {
             self.send()?;
         }
@@ -149,7 +149,7 @@ impl TarStream<'_> {
     }
 
     /// Writes the end of the archive.
-    pub(super) fn finish(mut self) -> Result<(DiffId, u64), WriterGone> {
+    pub(crate) fn finish(mut self) -> Result<(DiffId, u64), WriterGone> {
         let end = (self.position() + 1024).next_multiple_of(RECORD);
         self.zeros(usize::try_from(end - self.position()).expect("at most two records"))?;
         if !self.block.bytes.is_empty() {
@@ -162,7 +162,7 @@ impl TarStream<'_> {
 impl BlobWriter {
     /// Writes blocks as they become ready, until the stream ends. Returns the blob's digest and
     /// size.
-    pub(super) fn run(mut self, sink: impl Write) -> io::Result<(Digest, u64)> {
+    pub(crate) fn run(mut self, sink: impl Write) -> io::Result<(Digest, u64)> {
         let mut blob = DigestWriter::new(sink);
         blob.write_all(&self.framing.begin())?;
         for (pending, last_entry) in &self.in_flight {

@@ -66,7 +66,7 @@ impl Transfer<'_> {
             return Ok(Moved::Present);
         }
         if let Some((registry, from)) = self.sibling()
-            && registry.mount(&digest, from)?
+            && registry.mount(digest, size, &[from.to_owned()])?
         {
             return Ok(Moved::Mounted);
         }

@@ -14,7 +14,7 @@ use hod_mirror::{Mirror, Patience, SpackPublication};
 use hod_spec::Spec;
 
 use super::lane::Prepared;
-use super::{Image, Pushed};
+use super::{Image, Only, Pushed};
 use crate::image::{Layer, Rendered};
 use crate::{Error, Installed, LocalStore, Package, package};
 
@@ -33,7 +33,7 @@ pub(super) trait Destination: Sync {
     fn gathers(&self) -> bool;
 
     /// What is there of one spec.
-    fn probe(&self, installed: &Installed, is_partial: bool) -> Result<Probe, Error>;
+    fn probe(&self, installed: &Installed, only: Only) -> Result<Probe, Error>;
 
     /// The layer of a spec that is there, and what its image knows of the tree in it.
     fn layer(&self, spec: &Spec) -> Result<Option<(Layer, Option<PackageFacts>)>, Error>;
@@ -188,10 +188,10 @@ pub(super) fn open<'a>(
 pub(super) fn probe_all(
     destination: &dyn Destination,
     packages: &[Package],
-    is_partial: bool,
+    only: Only,
 ) -> Result<Vec<Probe>, Error> {
     let one = |package: &Package| match package.as_installed() {
-        Some(installed) => destination.probe(installed, is_partial),
+        Some(installed) => destination.probe(installed, only),
         None => Ok(Probe::default()),
     };
     let threads = destination.lookups(packages.len()).max(1);

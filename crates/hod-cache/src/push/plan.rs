@@ -38,7 +38,7 @@ pub fn plan(
     let destination = mirror.map(|mirror| destination::open(mirror, store)).transpose()?;
     let destination = destination.as_deref();
     let probes = match destination {
-        Some(destination) => destination::probe_all(destination, packages, options.partial_images)?,
+        Some(destination) => destination::probe_all(destination, packages, options.only)?,
         None => vec![Probe::default(); packages.len()],
     };
     let planned = packages.iter().zip(&probes).map(|(package, probe)| {

@@ -11,7 +11,7 @@ use hod_spec::{DagHash, Spec, Topological};
 
 use super::destination::{Arrived, Destination, Message, ReadyImage};
 use super::lane::{Names, Prepared};
-use super::{Image, Outcome, PushOptions, Pushed};
+use super::{Image, Only, Outcome, PushOptions, Pushed};
 use crate::environment::Inspected;
 use crate::image::{self, Layer, Rendered};
 use crate::{Error, Event, Installed, Package, Reporter, package};
@@ -261,7 +261,7 @@ impl<'a> Publisher<'a> {
         for spec in needed(installed) {
             match self.layer(spec)? {
                 Some(layer) => layers.push(layer),
-                None if self.options.partial_images => {}
+                None if self.options.only == Only::Package => {}
                 None => {
                     prepared.pushed.held_back = Some(spec.label());
                     return Ok(None);
@@ -280,7 +280,7 @@ impl<'a> Publisher<'a> {
         if let Some(known) = self.layers.get(&spec.hash) {
             return Ok(*known);
         }
-        let layer = if self.options.partial_images && !self.pushed.contains(&spec.hash) {
+        let layer = if self.options.only == Only::Package && !self.pushed.contains(&spec.hash) {
             None
         } else {
             self.destination.layer(spec)?.map(|(layer, _)| layer)

@@ -1,6 +1,6 @@
 //! What a push takes, what it leaves out, and what it does the second time.
 
-use hod_cache::{PushOptions, Reason, SelectOptions, Wanted, select};
+use hod_cache::{Only, PushOptions, Reason, SelectOptions, Wanted, select};
 use hod_spec::Selection;
 
 use crate::place::{Place, assert_pushed, hash, options, selected};
@@ -121,7 +121,7 @@ fn an_image_that_is_missing_comes_from_the_entry() {
 fn only_the_package_means_an_image_of_one_layer() {
     let place = Place::plain();
     let packages = selected(&place.open(), &["linkfarm"], Selection::RootsOnly).packages;
-    let options = PushOptions { partial_images: true, ..options() };
+    let options = PushOptions { only: Only::Package, ..options() };
     let summary = place.push_packages(&packages, &options);
     assert_pushed(&summary);
     let entry = place.mirror().entries().unwrap().remove(0);

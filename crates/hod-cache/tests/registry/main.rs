@@ -4,7 +4,9 @@
 mod auth;
 mod counts;
 mod faults;
+mod images;
 #[path = "../golden/place.rs"]
+#[expect(dead_code, reason = "shared with the golden tests, which use all of it")]
 mod place;
 mod site;
 mod together;

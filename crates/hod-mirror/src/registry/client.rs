@@ -378,6 +378,15 @@ mod tests {
         assert_eq!(resolved(base, location).as_deref(), Some(url));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_location_is_of_the_web_or_nothing(location in "[ -~é]{0,60}") {
+            if let Some(url) = resolved("https://reg.io/v2/a/", &location) {
+                proptest::prop_assert!(url.starts_with("https://") || url.starts_with("http://"));
+            }
+        }
+    }
+
     #[test]
     fn a_location_of_another_kind_leads_nowhere() {
         assert_eq!(resolved("https://reg.io/", "file:///etc/passwd"), None);

@@ -203,6 +203,15 @@ mod tests {
         assert!(Reference::parse(text).is_err());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_a_reference_reads_as_itself(text in "(oci://|oci\\+http://)?[a-zA-Z0-9./:@_\\[\\]-]{0,40}") {
+            if let Ok(reference) = Reference::parse(&text) {
+                proptest::prop_assert_eq!(Reference::parse(&reference.to_string()), Ok(reference));
+            }
+        }
+    }
+
     #[test]
     fn a_reference_is_written_as_it_is_read() {
         let digest = Digest::of(b"x");

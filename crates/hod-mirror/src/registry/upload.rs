@@ -130,21 +130,40 @@ pub(super) fn upload(
     result
 }
 
-/// Takes a blob over from another repository of the registry; whether that was possible.
-pub(super) fn mount(client: &Client, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
-    let mut upload = Upload { client, source: BlobSource::Bytes(&[]), session: None };
-    let begun = client.repeatedly(|_| Ok(upload.begin(Some((digest, from)))?.is_none()));
-    let is_mounted = match begun {
-        // Whoever may write here need not be let in there.
-        Err(error) if matches!(error.status(), Some(400..=428)) => false,
-        begun => begun?,
-    };
-    if is_mounted {
-        client.remember(*digest);
-    } else {
-        upload.withdraw();
+/// Has a blob mounted from another repository of the registry, without a byte of it at hand.
+pub(super) fn mount(
+    client: &Client,
+    digest: Digest,
+    size: u64,
+    from: &[String],
+) -> Result<bool, RegistryError> {
+    if client.is_known(&digest) {
+        return Ok(true);
     }
-    Ok(is_mounted)
+    // What is not mounted is answered with a session that nobody will use.
+    let mut upload = Upload { client, source: BlobSource::Bytes(&[]), session: None };
+    for repository in from {
+        let mounted = client.repeatedly(|failed| {
+            // The answer to a successful attempt may have been lost.
+            if failed > 0 && client.has_blob(&digest, Some(size))? {
+                return Ok(true);
+            }
+            match upload.begin(Some((&digest, repository))) {
+                Ok(chunk) => Ok(chunk.is_none()),
+                // Whether it cannot mount, may not or has nothing to mount: it must be sent.
+                Err(error) if error.status().is_some_and(|code| (400..429).contains(&code)) => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+        upload.withdraw();
+        if mounted {
+            client.remember(digest);
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 struct Upload<'a> {

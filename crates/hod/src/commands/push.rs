@@ -82,7 +82,10 @@ fn options(
         io_jobs: arguments.io_jobs,
         force: arguments.force,
         spack_prefix: specs.spack_prefix.clone().or_else(|| surroundings.spack_root()),
-        partial_images: specs.only == Some(Only::Package),
+        only: match specs.only {
+            Some(Only::Package) => hod_cache::Only::Package,
+            _ => hod_cache::Only::Closure,
+        },
         private: specs.private,
         fail_fast: arguments.fail_fast,
         update_index: arguments.update_index,

@@ -15,6 +15,7 @@ use hod_spec::Spec;
 
 use super::{Arrived, Destination, Message, Probe, ReadyImage, Recalled, Sink};
 use crate::image::{Layer, Rendered};
+use crate::push::Only;
 use crate::store::is_intact;
 use crate::{Error, Installed, LocalStore};
 use probe::{Tags, entry_name};
@@ -59,8 +60,8 @@ impl Destination for Directory<'_> {
         true
     }
 
-    fn probe(&self, installed: &Installed, is_partial: bool) -> Result<Probe, Error> {
-        probe::probe(self.mirror, &self.tags, installed, is_partial)
+    fn probe(&self, installed: &Installed, only: Only) -> Result<Probe, Error> {
+        probe::probe(self.mirror, &self.tags, installed, only)
     }
 
     fn layer(&self, spec: &Spec) -> Result<Option<(Layer, Option<PackageFacts>)>, Error> {

@@ -17,6 +17,7 @@ use hod_spec::{Spec, runtime_closure};
 
 use super::{Arrived, Blob, Destination, Message, Probe, ReadyImage, Recalled, Sink};
 use crate::image::Layer;
+use crate::push::Only;
 use crate::{Error, Installed, LocalStore, package};
 use pool::{Budget, Pool};
 
@@ -80,10 +81,10 @@ impl Destination for Repository<'_> {
         false
     }
 
-    fn probe(&self, installed: &Installed, is_partial: bool) -> Result<Probe, Error> {
+    fn probe(&self, installed: &Installed, only: Only) -> Result<Probe, Error> {
         let spec = installed.spec();
         let Some(manifest) = self.manifest(spec)? else { return Ok(Probe::default()) };
-        let layers = if is_partial {
+        let layers = if only == Only::Package {
             1
         } else {
             let closure = runtime_closure(installed.store(), [spec]);

@@ -10,6 +10,7 @@ use hod_mirror::spack::{EntryName, Signature, SpackEntry, packed_name};
 use hod_spec::{Spec, runtime_closure};
 
 use crate::image::Layer;
+use crate::push::Only;
 use crate::push::destination::{Blob, Probe};
 use crate::{Error, Installed, package};
 
@@ -44,12 +45,12 @@ pub(super) fn probe(
     mirror: &DirectoryMirror,
     tags: &Tags,
     installed: &Installed,
-    is_partial: bool,
+    only: Only,
 ) -> Result<Probe, Error> {
     let spec = installed.spec();
     let found = entry(mirror, spec)?;
     let is_signed = found.as_ref().is_some_and(|entry| entry.signature != Signature::None);
-    let layers = if is_partial {
+    let layers = if only == Only::Package {
         1
     } else {
         let closure = runtime_closure(installed.store(), [spec]);
