@@ -159,6 +159,26 @@ pub enum Error {
         /// What was asked for.
         codec: hod_archive::Codec,
     },
+    /// The base image could not be brought to the mirror; told by each image it concerns.
+    #[error("could not bring the base image to the mirror")]
+    BaseCopy {
+        /// Why.
+        source: std::sync::Arc<Error>,
+    },
+    /// An image of several packages lacks one.
+    #[error("cannot make the image `{tag}` without `{package}`, which is not in the mirror")]
+    TagLacks {
+        /// Of the image.
+        tag: String,
+        /// What is missing.
+        package: String,
+    },
+    /// An image can be of several specs, which know what belongs together, or of one prefix.
+    #[error("cannot make one image `{tag}` of several prefixes")]
+    TagOfPrefixes {
+        /// Of the image.
+        tag: String,
+    },
     /// A blob that is to be sent could not be put down here.
     #[error("could not write to `{}`", path.display())]
     Spool {
@@ -166,6 +186,23 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// An image could not be copied.
+    #[error("could not copy `{tag}`")]
+    Copy {
+        /// Its tag.
+        tag: String,
+        /// Why; shared by all images that need the same blob.
+        source: std::sync::Arc<hod_mirror::Error>,
+    },
+    /// What another tool published under a name that only a layout can hold.
+    #[error(transparent)]
+    Tag(hod_mirror::oci::TagError),
+    /// A package is only an entry of Spack's build cache.
+    #[error("`{package}` has no image that could be copied")]
+    NoImage {
+        /// The package.
+        package: String,
     },
     /// Another package failed before this one's turn, and nothing new was to be begun then.
     #[error("not tried after the first failure")]

@@ -1,7 +1,10 @@
 //! Packages in a mirror or a store, and which of them a query means.
 
+mod directory;
+mod image;
 mod installed;
 mod mirrored;
+mod registry;
 mod similar;
 
 pub use similar::closest;
@@ -11,8 +14,9 @@ use std::path::PathBuf;
 
 use hod_spec::{Query, QueryError};
 
+pub use image::{FoundImage, ImageDocuments};
 pub use installed::{find_installed, installed};
-pub use mirrored::{Found, FoundImage, Listing, find, packages};
+pub use mirrored::{Found, Listing, find, packages};
 
 use crate::Error;
 

@@ -47,23 +47,26 @@
 //! # }
 //! ```
 
+mod copy;
 mod environment;
 mod error;
 mod find;
-#[cfg_attr(not(test), expect(dead_code, reason = "push does not call all of it yet"))]
 mod image;
 mod index;
 mod package;
 mod push;
 mod report;
 mod selection;
+mod source;
 mod store;
 mod unpack;
 
+pub use copy::{Copied, CopyOptions, CopyOutcome, CopySummary, Counted, copy, plan_copy};
 pub use environment::{SpackCommand, SpackError};
 pub use error::Error;
 pub use find::{
-    Found, FoundImage, Listing, Place, Wanted, closest, find, find_installed, installed, packages,
+    Found, FoundImage, ImageDocuments, Listing, Place, Wanted, closest, find, find_installed,
+    installed, packages,
 };
 pub use image::{
     BaseImage, BaseReference, BaseReferenceError, EnvSource, ImageError, ImageOptions, Rendered,
@@ -76,5 +79,5 @@ pub use push::{
 };
 pub use report::{Event, Reporter};
 pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};
-pub use store::LocalStore;
+pub use store::{LocalStore, Pruned, StoreUsage};
 pub use unpack::{UnpackRequest, Unpacked, unpack};

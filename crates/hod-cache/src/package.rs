@@ -288,12 +288,23 @@ pub(crate) fn spack_tag(spec: &Spec) -> String {
 }
 
 pub(crate) fn spack_tag_of(name: &str, version: &str, hash: &DagHash) -> String {
+    let tag = in_tag(&format!("{name}-{version}-{hash}.spack"));
+    if tag.len() <= 128 { tag } else { format!("{}{}", &tag[..64], &tag[tag.len() - 64..]) }
+}
+
+/// How the tags of packages of this name begin.
+pub(crate) fn spack_tag_start(name: &str) -> String {
+    let mut start = in_tag(name);
+    start.push('-');
+    start.truncate(64);
+    start
+}
+
+fn in_tag(text: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '_' }
     };
-    let whole = format!("{name}-{version}-{hash}.spack");
-    let tag: String = whole.chars().map(plain).collect();
-    if tag.len() <= 128 { tag } else { format!("{}{}", &tag[..64], &tag[tag.len() - 64..]) }
+    text.chars().map(plain).collect()
 }
 
 #[cfg(test)]

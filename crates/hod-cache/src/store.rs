@@ -3,17 +3,24 @@
 //! ```text
 //! <cache>/packed/<key>.json            the last pack of one prefix with one set of options
 //! <cache>/merged/<64 hex>.json         what some layers became when they were merged
-//! <cache>/blobs/sha256/<64 hex>        its blob, where it costs no room of its own
+//! <cache>/blobs/sha256/<64 hex>        its blob, where it costs no room of its own; what was
+//!                                      downloaded
+//! <cache>/spool/                       blobs on their way
 //! ```
 //!
 //! A record says: when the tree looked like this (its [`Fingerprint`]), packing it gave these
-//! digests. A blob is kept only as a second name (hard link) of the mirror's file; copying every
-//! blob into a home directory with a quota would cost more than packing again.
+//! digests. Of a mirror that is a directory, a blob is kept only as a second name (hard link) of
+//! the mirror's file; copying every blob into a home directory with a quota would cost more than
+//! packing again. What came from a registry, or went there, is kept here alone.
+
+mod blob;
 
 mod merged;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hod_archive::{DiffId, Digest, Encoding, Fingerprint, Packed};
@@ -24,6 +31,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Package;
 
+pub(crate) use blob::Keeper;
+pub use blob::{Pruned, StoreUsage};
+
 /// Raised whenever the same tree and options would give other bytes than before: old records
 /// then no longer match.
 const FORMAT: u32 = 1;
@@ -33,6 +43,8 @@ const FORMAT: u32 = 1;
 pub struct LocalStore {
     directory: Option<PathBuf>,
     limit: u64,
+    /// Whether blobs came since it was last shrunk.
+    has_grown: Arc<AtomicBool>,
 }
 
 /// Names one record.
@@ -92,12 +104,13 @@ impl LocalStore {
     pub fn open(directory: &Path, limit: u64) -> io::Result<Self> {
         fs_err::create_dir_all(directory.join("packed"))?;
         fs_err::create_dir_all(directory.join("blobs/sha256"))?;
-        Ok(Self { directory: Some(directory.to_owned()), limit })
+        let directory = Some(directory.to_owned());
+        Ok(Self { directory, limit, has_grown: Arc::default() })
     }
 
     /// A store that remembers nothing.
     pub fn none() -> Self {
-        Self { directory: None, limit: 0 }
+        Self { directory: None, limit: 0, has_grown: Arc::default() }
     }
 
     /// The last pack of this prefix with these options, whatever the tree looked like then. What
@@ -178,6 +191,7 @@ impl LocalStore {
     pub(crate) fn keep_blob(&self, digest: &Digest, file: &Path) {
         if let Some(path) = self.blob_path(digest) {
             let _ = fs_err::hard_link(file, path);
+            self.has_grown.store(true, Ordering::Relaxed);
         }
     }
 
@@ -193,26 +207,14 @@ impl LocalStore {
     pub(crate) fn keep_spool(&self, spool: &Spool, digest: &Digest) {
         if let Some(path) = self.blob_path(digest) {
             let _ = spool.keep(&path);
+            self.has_grown.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Forgets the least recently used blobs beyond the limit.
+    /// Forgets the least recently used blobs beyond the limit. Looks at nothing if nothing came.
     pub(crate) fn shrink(&self) -> io::Result<()> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let mut blobs = Vec::new();
-        for entry in fs_err::read_dir(directory.join("blobs/sha256"))? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            blobs.push((metadata.modified()?, metadata.len(), entry.path()));
-        }
-        let mut bytes: u64 = blobs.iter().map(|(_, size, _)| size).sum();
-        blobs.sort();
-        for (_, size, path) in blobs {
-            if bytes <= self.limit {
-                break;
-            }
-            fs_err::remove_file(path)?;
-            bytes -= size;
+        if self.has_grown.swap(false, Ordering::Relaxed) {
+            self.prune(self.limit, false)?;
         }
         Ok(())
     }

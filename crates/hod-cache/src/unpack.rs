@@ -1,13 +1,18 @@
 //! Unpack: a package's layer becomes a tree again.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use hod_archive::{Cancel, Codec, DiffId, Digest, Limits, UnpackError, UnpackOptions};
-use hod_mirror::DirectoryMirror;
-use hod_mirror::oci::decode_path;
+use hod_archive::{
+    Cancel, Codec, DecodeError, DiffId, Digest, Limits, UnpackError, UnpackOptions, read_layer,
+};
+use hod_mirror::Mirror;
+use hod_mirror::oci::{Descriptor, decode_path};
+use hod_mirror::spack::packed_prefix;
 
-use crate::{Error, Event, Found, Reporter};
+use crate::find::ImageDocuments;
+use crate::source::Source;
+use crate::{Error, Event, Found, LocalStore, Reporter};
 
 /// What to unpack, and how.
 #[derive(Debug, Clone)]
@@ -39,25 +44,35 @@ pub struct Unpacked {
 }
 
 /// Unpacks the package: verified against its manifest and config while it is read, and renamed to
-/// `to` only when all of it is there.
+/// `to` only when all of it is there. From a registry it is read through `store`.
 pub fn unpack(
-    mirror: &DirectoryMirror,
+    mirror: &Mirror,
+    store: &LocalStore,
     request: &UnpackRequest<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Unpacked, Error> {
     let UnpackRequest { found, .. } = *request;
+    let source = Source::new(mirror, store);
     let package = found.label();
-    let Layer { blob, codec, digest, size, diff_id, original_prefix } = layer(mirror, found)?;
-    let strip_prefix = match (&original_prefix, request.rootfs) {
-        (_, true) => None,
-        (Some(prefix), false) => {
-            let bytes = prefix.as_os_str().as_encoded_bytes();
-            Some(bytes.strip_prefix(b"/").unwrap_or(bytes).to_vec())
-        }
-        (None, false) => return Err(Error::NoPrefix { package }),
-    };
+    let layer = layer(source, found)?;
     let to = std::path::absolute(request.to)
         .map_err(|source| Error::Destination { path: request.to.to_owned(), source })?;
+    // What is not there is told before the blob is read to find a prefix in it.
+    let (strip_prefix, original_prefix) = match (&layer.original_prefix, request.rootfs) {
+        (known, true) => (None, known.clone()),
+        (Some(prefix), false) => {
+            let bytes = prefix.as_os_str().as_encoded_bytes();
+            (Some(bytes.strip_prefix(b"/").unwrap_or(bytes).to_vec()), Some(prefix.clone()))
+        }
+        (None, false) => {
+            let Some(prefix) = layer.prefix(source, &package)? else {
+                return Err(Error::NoPrefix { package });
+            };
+            let original = original(&prefix);
+            (Some(prefix), original)
+        }
+    };
+    let Layer { codec, digest, size, diff_id, .. } = layer;
     let progress = |bytes| {
         reporter.report(Event::Progress { package: &package, bytes, total: size });
     };
@@ -70,25 +85,46 @@ pub fn unpack(
         expected_diff_id: diff_id,
         progress: Some(&progress),
     };
-    let blob = fs_err::File::open(&blob).map_err(|source| {
-        let path = blob.clone();
-        let source = match source.kind() {
-            io::ErrorKind::NotFound => hod_mirror::Error::MissingBlob { digest, path },
-            _ => hod_mirror::Error::Read { path, source },
-        };
-        Error::mirror(mirror, source)
-    })?;
-    let contents =
-        hod_archive::unpack(blob, codec, &to, &options).map_err(|source| match source {
-            UnpackError::Cancelled => Error::Cancelled,
-            source => Error::Unpack { package: package.clone(), source: Box::new(source) },
-        })?;
+    let blob = layer.open(source)?;
+    let unpacked = hod_archive::unpack(blob, codec, &to, &options);
+    let _ = store.shrink();
+    let contents = unpacked.map_err(|error| failed(error, source, &package))?;
     Ok(Unpacked { to, original_prefix, contents })
+}
+
+/// What a mirror says while a blob is being read is the mirror's error.
+fn failed(error: UnpackError, source: Source<'_>, package: &str) -> Error {
+    match error {
+        UnpackError::Cancelled => Error::Cancelled,
+        error => {
+            let is_cancelled = {
+                let first: &dyn std::error::Error = &error;
+                std::iter::successors(Some(first), |error| error.source()).any(|cause| {
+                    matches!(
+                        cause.downcast_ref(),
+                        Some(hod_mirror::registry::RegistryError::Cancelled)
+                    )
+                })
+            };
+            if is_cancelled {
+                return source.error(hod_mirror::Error::Cancelled);
+            }
+            Error::Unpack { package: package.to_owned(), source: Box::new(error) }
+        }
+    }
+}
+
+/// Where a package was installed whose tree is under `prefix` in its archive; `None` if that is no
+/// whole path, as Spack before 0.21 wrote them (`spack-format` 3.8).
+fn original(prefix: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = Path::new(std::ffi::OsStr::from_bytes(prefix));
+    prefix.contains(&b'/').then(|| Path::new("/").join(path))
 }
 
 /// What of a package is to be unpacked.
 struct Layer {
-    blob: PathBuf,
+    blob: Blob,
     codec: Codec,
     digest: Digest,
     /// `None` if the blob is not there.
@@ -97,12 +133,56 @@ struct Layer {
     original_prefix: Option<PathBuf>,
 }
 
-fn layer(mirror: &DirectoryMirror, found: &Found) -> Result<Layer, Error> {
+/// Where it is.
+enum Blob {
+    /// A file of a build cache.
+    File(PathBuf),
+    /// A blob of a mirror's images.
+    Image(Box<Descriptor>),
+}
+
+impl Layer {
+    fn open<'a>(&self, source: Source<'a>) -> Result<Box<dyn Read + Send + 'a>, Error> {
+        let path = match &self.blob {
+            Blob::Image(descriptor) => {
+                return source.open_blob(descriptor).map_err(|error| source.error(error));
+            }
+            Blob::File(path) => path,
+        };
+        let digest = self.digest;
+        match fs_err::File::open(path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => {
+                let path = path.clone();
+                Err(source.error(match error.kind() {
+                    io::ErrorKind::NotFound => hod_mirror::Error::MissingBlob { digest, path },
+                    _ => hod_mirror::Error::Read { path, source: error },
+                }))
+            }
+        }
+    }
+
+    /// Where the package is in its archive; the blob is read to its end to find out, because
+    /// Spack's mark is its last member.
+    fn prefix(&self, source: Source<'_>, package: &str) -> Result<Option<Vec<u8>>, Error> {
+        let blob = self.open(source)?;
+        let read = read_layer(self.codec, blob, |tar| packed_prefix(tar));
+        let unpack = |error| failed(error, source, package);
+        let (_, prefix) = read.map_err(|error| {
+            let error = error.downcast().unwrap_or_else(DecodeError::Read);
+            unpack(UnpackError::Decode(error))
+        })?;
+        // What is no archive is told by the unpacking itself, in its own words.
+        Ok(prefix.unwrap_or_default())
+    }
+}
+
+fn layer(source: Source<'_>, found: &Found) -> Result<Layer, Error> {
     let package = found.label();
     let Some(image) = &found.image else {
         let entry = found.entry.as_ref().expect("what is found has an entry or an image");
         return Ok(Layer {
-            blob: entry.layer.path.clone(),
+            blob: Blob::File(entry.layer.path.clone()),
             codec: Codec::Gzip,
             digest: entry.layer.digest,
             size: entry.layer.size,
@@ -110,7 +190,8 @@ fn layer(mirror: &DirectoryMirror, found: &Found) -> Result<Layer, Error> {
             original_prefix: None,
         });
     };
-    let (manifest, config) = image.read(mirror)?;
+    let ImageDocuments { manifest, config, .. } =
+        image.documents(source).map_err(|error| source.error(error))?;
     // The image of a spec holds all it needs, and the spec itself last (`spack-format` 5.4).
     let is_package = found.spec.is_some() || manifest.layers.len() == 1;
     let (Some(own), Some(diff_id), true) =
@@ -122,7 +203,7 @@ fn layer(mirror: &DirectoryMirror, found: &Found) -> Result<Layer, Error> {
         return Err(Error::UnknownLayer { package, media_type: own.media_type.clone() });
     };
     Ok(Layer {
-        blob: mirror.blob_path(&own.digest),
+        blob: Blob::Image(Box::new(own.clone())),
         codec,
         digest: own.digest,
         size: Some(own.size),

@@ -31,6 +31,7 @@ pub use spack::{
     V2Names,
 };
 
+use self::layout::{Place, Shape};
 use crate::error::{Error, Written};
 
 /// A handle on a directory mirror. Clones are cheap and share it; any number of handles, threads
@@ -40,13 +41,16 @@ pub struct DirectoryMirror(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    root: PathBuf,
+    place: Place,
     lock_method: lock::Method,
     is_prepared: AtomicBool,
 }
 
 impl fmt::Display for DirectoryMirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.has_spack_half() {
+            f.write_str("oci-layout:")?;
+        }
         self.path().display().fmt(f)
     }
 }
@@ -55,22 +59,34 @@ impl DirectoryMirror {
     /// Opens a mirror that must exist. A Spack build cache without `hod.json` is one, with
     /// nothing in it yet.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let root = path.into();
-        layout::open(&root)?;
-        Ok(Self::new(root, lock::Method::Flock))
+        Self::open_as(Shape::Mirror, path.into())
     }
 
     /// Opens a mirror, and creates it where there is nothing or an empty directory. A directory
     /// with other things in it is refused, so that nobody pushes into their home by mistake.
     pub fn ensure(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let root = path.into();
-        layout::ensure(&root)?;
-        Ok(Self::new(root, lock::Method::Flock))
+        Self::ensure_as(Shape::Mirror, path.into())
+    }
+
+    /// Opens a bare OCI image layout that must exist, whoever made it: images and nothing else.
+    pub fn open_layout(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::open_as(Shape::Layout, path.into())
+    }
+
+    /// Opens a bare OCI image layout, and creates it where there is nothing or an empty directory.
+    pub fn ensure_layout(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::ensure_as(Shape::Layout, path.into())
+    }
+
+    /// Whether it is a build cache of Spack as well. A bare image layout is not: it has no entries,
+    /// and whatever would write one fails.
+    pub fn has_spack_half(&self) -> bool {
+        self.0.place.shape == Shape::Mirror
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        &self.0.root
+        &self.0.place.root
     }
 
     /// Where a blob is, or would be.
@@ -78,15 +94,32 @@ impl DirectoryMirror {
         self.blob_directory().join(digest.hex())
     }
 
-    fn new(root: PathBuf, lock_method: lock::Method) -> Self {
-        Self(Arc::new(Shared { root, lock_method, is_prepared: AtomicBool::new(false) }))
+    /// The image layout, which container tools read.
+    pub fn layout_path(&self) -> PathBuf {
+        self.0.place.layout()
+    }
+
+    fn open_as(shape: Shape, root: PathBuf) -> Result<Self, Error> {
+        let place = Place { root, shape };
+        place.open()?;
+        Ok(Self::new(place, lock::Method::Flock))
+    }
+
+    fn ensure_as(shape: Shape, root: PathBuf) -> Result<Self, Error> {
+        let place = Place { root, shape };
+        place.ensure()?;
+        Ok(Self::new(place, lock::Method::Flock))
+    }
+
+    fn new(place: Place, lock_method: lock::Method) -> Self {
+        Self(Arc::new(Shared { place, lock_method, is_prepared: AtomicBool::new(false) }))
     }
 
     /// What every writer needs before its first byte: the whole layout (a Spack mirror may have
     /// been opened as it was), and the temporary files of dead writers gone.
     fn prepare(&self) -> Result<(), Error> {
         if !self.0.is_prepared.load(Ordering::Acquire) {
-            layout::ensure(self.path())?;
+            self.0.place.ensure()?;
             durable::remove_stale(&self.temporary_directory());
             self.0.is_prepared.store(true, Ordering::Release);
         }
@@ -94,7 +127,7 @@ impl DirectoryMirror {
     }
 
     fn blob_directory(&self) -> PathBuf {
-        self.path().join("oci/blobs/sha256")
+        self.layout_path().join("blobs/sha256")
     }
 
     fn temporary_directory(&self) -> PathBuf {
@@ -102,7 +135,16 @@ impl DirectoryMirror {
     }
 
     fn index_path(&self) -> PathBuf {
-        self.path().join("oci/index.json")
+        self.layout_path().join("index.json")
+    }
+
+    /// Nothing of Spack's is ever written into a bare image layout.
+    fn require_spack_half(&self) -> Result<(), Error> {
+        if self.has_spack_half() {
+            Ok(())
+        } else {
+            Err(Error::NoSpackHalf { path: self.path().to_owned() })
+        }
     }
 
     pub(crate) fn write_error(&self, what: Written) -> impl FnOnce(std::io::Error) -> Error + '_ {

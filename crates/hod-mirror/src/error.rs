@@ -37,6 +37,13 @@ pub enum Error {
         found: Found,
     },
 
+    /// The directory is a bare image layout, where nothing of Spack's can be.
+    #[error("`{}` is an image layout, not a build cache of Spack", path.display())]
+    NoSpackHalf {
+        /// The directory.
+        path: PathBuf,
+    },
+
     /// The mirror's layout number is above the one this program knows.
     #[error(
         "the mirror was made by a newer hod: the layout version in `{}` is {found}, this program \
@@ -100,6 +107,13 @@ pub enum Error {
         path: PathBuf,
         /// The system's answer; `StorageFull` and `PermissionDenied` are the usual kinds.
         source: io::Error,
+    },
+
+    /// A tag is not in the mirror, or not any more.
+    #[error("there is no image `{tag}`")]
+    MissingTag {
+        /// The tag.
+        tag: String,
     },
 
     /// A blob is not in the mirror.
@@ -310,6 +324,8 @@ pub enum Found {
     Empty,
     /// An OCI image layout without the directory around it.
     OciLayout,
+    /// A mirror, where a bare image layout was expected.
+    Mirror,
     /// Files of somebody else.
     Files {
         /// How many entries the directory has.
@@ -324,6 +340,7 @@ impl fmt::Display for Found {
         match self {
             Self::Empty => f.write_str("is empty"),
             Self::OciLayout => f.write_str("is a bare OCI image layout"),
+            Self::Mirror => f.write_str("is more than a bare OCI image layout"),
             Self::Files { count: 1, first } => write!(f, "holds `{}`", first.display()),
             Self::Files { count, first } => {
                 write!(f, "holds `{}` and {} more", first.display(), count - 1)

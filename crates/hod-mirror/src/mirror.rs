@@ -177,7 +177,7 @@ impl ImageMirror for Registry {
 
 impl ImageMirror for DirectoryMirror {
     fn location(&self) -> String {
-        self.path().display().to_string()
+        self.to_string()
     }
 
     fn tags(&self) -> Result<Vec<String>, Error> {

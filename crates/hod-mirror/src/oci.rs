@@ -55,7 +55,7 @@ pub mod media_type {
 
     /// Whether a blob of this type may lawfully be absent: layers that licences forbid to
     /// distribute (image-spec `layer.md`, "Non-Distributable Layers").
-    pub(crate) fn may_be_absent(media_type: &str) -> bool {
+    pub fn may_be_absent(media_type: &str) -> bool {
         media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
             || media_type == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
     }

@@ -18,7 +18,7 @@ pub use entry::{SpackContent, SpackEntry, SpackLayer, SpackLayout};
 pub use manifest::{BlobKind, BlobRecord, Manifest, SpecManifest};
 pub use name::{EntryName, EntryNameError, V2Name};
 pub use spec_file::V2SpecFile;
-pub use tree::packed_name;
+pub use tree::{packed_name, packed_prefix};
 
 pub(crate) use json::compact;
 pub(crate) use known::KnownNodes;

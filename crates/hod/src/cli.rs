@@ -1,6 +1,5 @@
 //! What can be typed. Types only: what the words mean is decided in `commands`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "push does not take them yet"))]
 pub(crate) mod image;
 
 use std::ffi::OsString;
@@ -83,6 +82,9 @@ pub(crate) enum Command {
     /// Read everything in a mirror again and compare it with its digests
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Copy images from one mirror to another, byte for byte
+    #[command(after_help = COPY_EXAMPLES)]
+    Copy(Copy),
     /// Unpack a package to a directory, as it was packed
     #[command(after_help = UNPACK_EXAMPLES)]
     Unpack(Unpack),
@@ -95,6 +97,9 @@ pub(crate) enum Command {
     /// Forget the password for a registry
     #[command(after_help = LOGOUT_EXAMPLES)]
     Logout(Logout),
+    /// Show or shrink what is kept on this machine, to save work and downloads
+    #[command(subcommand, after_help = CACHE_EXAMPLES)]
+    Cache(Cache),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  hod completions bash > ~/.local/share/bash-completion/completions/hod"
@@ -166,6 +171,21 @@ const INDEX_EXAMPLES: &str = "\
 Example:
   hod index ./cache";
 
+const COPY_EXAMPLES: &str = "\
+Mirrors are directories, bare image layouts (`oci-layout:DIR`), repositories of registries
+(`oci://HOST/NAME`) and names in Spack's mirrors.yaml. Blobs that are there are not read again, and
+within one registry none is sent. Indexes are not copied.
+
+Examples:
+  hod copy ./cache oci://ghcr.io/me/cache                 everything
+  hod copy oci://ghcr.io/me/cache ./cache 'python@3:'     one package, with all its image needs
+  hod copy --update-index ./cache lab zlib hdf5           and the target's index knows of it";
+
+const CACHE_EXAMPLES: &str = "\
+Examples:
+  hod cache show
+  hod cache prune --max-size 1G";
+
 const CHECK_EXAMPLES: &str = "\
 Exit code 1 means that something is damaged, or that files lie around that nothing refers to.
 
@@ -214,6 +234,8 @@ pub(crate) struct Push {
     pub(crate) prefixes: PlainPrefixes,
     #[command(flatten)]
     pub(crate) specs: Specs,
+    #[command(flatten)]
+    pub(crate) images: image::Images,
     #[command(flatten)]
     pub(crate) registries: Registries,
     // Last: its heading is that of everything after it.
@@ -382,6 +404,58 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Copy {
+    /// The mirror to read from
+    #[arg(value_name = "FROM")]
+    pub(crate) from: OsString,
+    /// The mirror to write to; a directory is made if it does not exist
+    #[arg(value_name = "TO")]
+    pub(crate) to: OsString,
+    /// Only what matches one of these
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// Say what would be copied, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Bring the target's index up to date afterwards
+    #[arg(long, visible_alias = "rebuild-index")]
+    pub(crate) update_index: bool,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// Show where it is and how much it holds
+    Show,
+    /// Forget the least recently used blobs
+    Prune {
+        /// Bytes that may stay, as in 500M or 2G [default: `HOD_CACHE_SIZE`, or 10G]
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
+        /// Say what would be forgotten, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Bytes, with a binary unit if there is one.
+fn size(text: &str) -> Result<u64, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.trim().to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("expected a number of bytes, as in 500M or 2G".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number of bytes".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "more than there is".to_owned())
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Unpack {
     /// The package: name, name@version, name@version/hash, /hash or a tag
     pub(crate) name: String,
@@ -426,5 +500,15 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let sizes = ["0", "500", "1K", "2MiB", "3 G", "1t"].map(size);
+        let expected = [0, 500, 1 << 10, 2 << 20, 3 << 30, 1 << 40];
+        assert_eq!(sizes, expected.map(Ok));
+        for wrong in ["", "G", "-1", "1.5G", "1X", "99999999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! One function for each verb.
 
+pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod index;
 pub(crate) mod list;
 pub(crate) mod login;
@@ -70,8 +72,9 @@ pub(crate) fn reference(mirror: &Mirror, tag: &str) -> String {
         Mirror::Registry(registry) => format!("{}:{tag}", registry.reference().name()),
         Mirror::Directory(directory) => {
             let is_name = |component: &Component<'_>| *component != Component::CurDir;
-            let path: PathBuf = directory.path().components().filter(is_name).collect();
-            format!("oci:{}:{tag}", path.join("oci").display())
+            let path = directory.layout_path();
+            let path: PathBuf = path.components().filter(is_name).collect();
+            format!("oci:{}:{tag}", path.display())
         }
     }
 }

@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         Command::Show(arguments) => commands::show::run(&arguments, &printer, &cancel),
         Command::Index(arguments) => commands::index::run(&arguments, &printer, &cancel),
         Command::Check(arguments) => commands::check::run(&arguments, &printer, &cancel),
+        Command::Copy(arguments) => commands::copy::run(&arguments, &printer, &cancel),
+        Command::Cache(arguments) => commands::cache::run(&arguments, &printer),
         Command::Unpack(arguments) => commands::unpack::run(&arguments, &printer, &cancel),
         Command::Mirror(arguments) => commands::mirror::run(&arguments, &printer, &cancel),
         Command::Login(arguments) => commands::login::login(&arguments, &printer, &cancel),

@@ -95,6 +95,9 @@ impl<'a> Surroundings<'a> {
 
     /// The mirror that is named by a path, a URL or its name in `mirrors.yaml`.
     pub(crate) fn mirror(&self, word: &OsStr, direction: Direction) -> anyhow::Result<MirrorPlace> {
+        if let Some(layout) = MirrorPlace::of_layout(word) {
+            return layout.map_err(|what| UsageError(what).into());
+        }
         // Names and URLs are text.
         let Some(text) = word.to_str() else { return Ok(MirrorPlace::directory(word)) };
         if text.contains("://") {

@@ -190,7 +190,7 @@ impl DirectoryMirror {
         // A private file must not become a blob that the other users of the mirror cannot read:
         // both would have one mode.
         let readable = |metadata: std::fs::Metadata| metadata.mode() & 0o444;
-        let wanted = readable(fs::metadata(self.path().join("hod.json"))?);
+        let wanted = readable(fs::metadata(self.layout_path().join("oci-layout"))?);
         if readable(source.metadata()?) & wanted != wanted {
             return Err(io::ErrorKind::PermissionDenied.into());
         }

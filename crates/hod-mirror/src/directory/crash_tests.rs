@@ -20,8 +20,8 @@ const ROOT: &str = "HOD_TEST_ROOT";
 const STEP: &str = "HOD_TEST_DIE_AT_STEP";
 
 /// What the process that dies was to do: two images, one with a linked layer, published in turn.
-fn push(root: &Path) {
-    let mirror = DirectoryMirror::ensure(root).unwrap();
+fn push(mirror: &DirectoryMirror) {
+    let root = mirror.path();
     let image = |tag: &str, layer: Digest, size: usize| {
         let config = Document::render(ImageConfig::new(vec![DiffId(layer)])).unwrap();
         mirror.put_blob(config.bytes()).unwrap();
@@ -95,7 +95,15 @@ fn push_packages(root: &Path) {
 #[test]
 fn pushing_process() {
     if let Some(root) = env::var_os(ROOT) {
-        push(Path::new(&root));
+        push(&ensure(Path::new(&root)));
+    }
+}
+
+/// Not a test by itself: the process that dies over a bare layout.
+#[test]
+fn layout_pushing_process() {
+    if let Some(root) = env::var_os(ROOT) {
+        push(&DirectoryMirror::ensure_layout(Path::new(&root)).unwrap());
     }
 }
 
@@ -158,19 +166,37 @@ fn die_at(step: u64, root: &Path, process: &str) -> bool {
     !status.success()
 }
 
+fn ensure(root: &Path) -> DirectoryMirror {
+    DirectoryMirror::ensure(root).unwrap()
+}
+
 #[test]
 fn death_at_any_step_leaves_a_mirror_and_the_next_push_completes_it() {
+    die_at_every_step("pushing_process", "hod.json", ensure);
+}
+
+#[test]
+fn death_at_any_step_leaves_a_layout_and_the_next_push_completes_it() {
+    let ensure = |root: &Path| DirectoryMirror::ensure_layout(root).unwrap();
+    die_at_every_step("layout_pushing_process", "oci-layout", ensure);
+}
+
+fn die_at_every_step(process: &str, marker: &str, ensure: fn(&Path) -> DirectoryMirror) {
     let place = tempfile::tempdir().unwrap();
     for step in 1.. {
         let root = place.path().join(step.to_string());
-        if !die_at(step, &root, "pushing_process") {
-            assert!(step > 25, "only {step} steps were taken");
+        if !die_at(step, &root, process) {
+            assert!(step > 20, "only {step} steps were taken");
             break;
         }
 
         // A reader accepts what is there, as soon as it is a mirror at all.
-        if root.join("hod.json").exists() {
-            let mirror = DirectoryMirror::open(&root).unwrap();
+        if root.join(marker).exists() {
+            let mirror = match marker {
+                "hod.json" => DirectoryMirror::open(&root),
+                _ => DirectoryMirror::open_layout(&root),
+            };
+            let mirror = mirror.unwrap();
             let report = check(&mirror);
             assert!(report.is_undamaged(), "step {step}: {:?}", report.findings);
             for entry in mirror.entries().unwrap() {
@@ -178,8 +204,8 @@ fn death_at_any_step_leaves_a_mirror_and_the_next_push_completes_it() {
                 mirror.read_config(&manifest.config).unwrap();
             }
         }
-        push(&root);
-        let mirror = DirectoryMirror::open(&root).unwrap();
+        let mirror = ensure(&root);
+        push(&mirror);
         let report = check(&mirror);
         assert!(report.findings.is_empty(), "step {step}: {:?}", report.findings);
         assert_eq!(report.entries, 2);

@@ -4,6 +4,7 @@
 //! it reads as empty. `oci-layout` comes after `index.json`, so where it exists and the index
 //! does not, something was lost.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,54 +23,127 @@ const OCI_LAYOUT_VERSION: &str = "1.0.0";
 /// No honest marker file comes near this size.
 const MARKER_LIMIT: u64 = 64 << 10;
 
-/// Refuses what is no mirror this program can read.
-pub(super) fn open(root: &Path) -> Result<(), Error> {
-    match examine(root)? {
-        State::Marked | State::Spack => check_oci_layout(root).map(drop),
-        State::Other(found) => Err(Error::NotAMirror { path: root.to_owned(), found }),
-    }
+/// What a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Hod's own: an image layout in `oci`, Spack's build cache around it.
+    Mirror,
+    /// An image layout and nothing else.
+    Layout,
 }
 
-/// Makes `root` a mirror unless it is one or belongs to somebody else. Writes nothing where
-/// everything is in place.
-pub(super) fn ensure(root: &Path) -> Result<(), Error> {
-    let state = match examine(root) {
-        Err(Error::DoesNotExist { .. }) => State::Other(Found::Empty),
-        state => state?,
-    };
-    let is_complete = match state {
-        State::Marked => check_oci_layout(root)? && root.join("oci/blobs/sha256").is_dir(),
-        State::Spack | State::Other(Found::Empty) => false,
-        State::Other(found) => return Err(Error::NotAMirror { path: root.to_owned(), found }),
-    };
-    if is_complete {
-        return Ok(());
-    }
-    check_oci_layout(root)?;
-    create(root).map_err(|source| Error::Write {
-        what: Written::Layout,
-        path: root.to_owned(),
-        source,
-    })?;
-    create_files(root)
+/// A directory and what it is.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) root: PathBuf,
+    pub(super) shape: Shape,
 }
 
-/// Whether the directory `path` names the OCI layout completely; an error if it is of a kind this
-/// program does not know.
-fn check_oci_layout(root: &Path) -> Result<bool, Error> {
-    let path = root.join("oci/oci-layout");
-    let Some(OciLayout { image_layout_version: found }) = read_marker(&path)? else {
-        return Ok(false);
-    };
-    match found.split('.').next() {
-        Some("1") => Ok(true),
-        _ => Err(Error::UnsupportedOciLayout { path, found, supported: OCI_LAYOUT_VERSION }),
+impl Place {
+    /// Where the image layout is.
+    pub(super) fn layout(&self) -> PathBuf {
+        match self.shape {
+            Shape::Mirror => self.root.join("oci"),
+            Shape::Layout => self.root.clone(),
+        }
+    }
+
+    /// Refuses what is no mirror this program can read.
+    pub(super) fn open(&self) -> Result<(), Error> {
+        match self.examine()? {
+            State::Marked | State::Spack => self.check_oci_layout().map(drop),
+            State::Begun => Err(self.not_a_mirror(Found::Empty)),
+            State::Other(found) => Err(self.not_a_mirror(found)),
+        }
+    }
+
+    /// Makes it a mirror unless it is one or belongs to somebody else. Writes nothing where
+    /// everything is in place.
+    pub(super) fn ensure(&self) -> Result<(), Error> {
+        let state = match self.examine() {
+            Err(Error::DoesNotExist { .. }) => State::Other(Found::Empty),
+            state => state?,
+        };
+        let is_complete = match state {
+            State::Marked => {
+                self.check_oci_layout()?
+                    && self.layout().join("blobs/sha256").is_dir()
+                    && self.root.join(".hod/tmp").is_dir()
+            }
+            State::Spack | State::Begun | State::Other(Found::Empty) => false,
+            State::Other(found) => return Err(self.not_a_mirror(found)),
+        };
+        if is_complete {
+            return Ok(());
+        }
+        self.check_oci_layout()?;
+        create(&self.root).map_err(|source| self.write_error(source))?;
+        self.create_files()
+    }
+
+    fn not_a_mirror(&self, found: Found) -> Error {
+        Error::NotAMirror { path: self.root.clone(), found }
+    }
+
+    fn write_error(&self, source: io::Error) -> Error {
+        Error::Write { what: Written::Layout, path: self.root.clone(), source }
+    }
+
+    /// Whether the OCI layout is complete; an error if it is of a kind this program does not know.
+    fn check_oci_layout(&self) -> Result<bool, Error> {
+        let path = self.layout().join("oci-layout");
+        let Some(OciLayout { image_layout_version: found }) = read_marker(&path)? else {
+            return Ok(false);
+        };
+        match found.split('.').next() {
+            Some("1") => Ok(true),
+            _ => Err(Error::UnsupportedOciLayout { path, found, supported: OCI_LAYOUT_VERSION }),
+        }
+    }
+
+    fn examine(&self) -> Result<State, Error> {
+        match self.shape {
+            Shape::Mirror => examine(&self.root),
+            Shape::Layout => examine_layout(&self.root),
+        }
+    }
+
+    /// Under the lock, so that no process replaces an index another has already published into.
+    fn create_files(&self) -> Result<(), Error> {
+        let _lock = lock::acquire(&self.root, lock::Method::Flock, &Patience::default())?;
+        let error = |source| self.write_error(source);
+        let place = |path: PathBuf, content: &[u8]| {
+            if path.exists() { Ok(()) } else { write(&self.root, &path, content) }
+        };
+
+        let layout = self.layout();
+        if self.shape == Shape::Mirror {
+            let marker = format!("{{\"layoutVersion\":{LAYOUT_VERSION}}}");
+            place(self.root.join("hod.json"), marker.as_bytes()).map_err(error)?;
+        }
+        fs::create_dir_all(layout.join("blobs/sha256")).map_err(error)?;
+        fault::step();
+        if !layout.join("oci-layout").exists() {
+            let index = serde_json::to_vec(&Index::empty()).map_err(|error| Error::Unparsable {
+                path: self.root.clone(),
+                source: ParseError::Json(error),
+            })?;
+            place(layout.join("index.json"), &index).map_err(error)?;
+        }
+        let version = format!("{{\"imageLayoutVersion\":\"{OCI_LAYOUT_VERSION}\"}}");
+        place(layout.join("oci-layout"), version.as_bytes()).map_err(error)?;
+        for directory in [&layout.join("blobs"), &layout, &self.root] {
+            durable::sync_directory(directory).map_err(error)?;
+        }
+        Ok(())
     }
 }
 
 enum State {
     Marked,
     Spack,
+    /// A layout that somebody began to make and has not completed.
+    Begun,
     Other(Found),
 }
 
@@ -87,17 +161,61 @@ struct OciLayout {
     image_layout_version: String,
 }
 
-fn examine(root: &Path) -> Result<State, Error> {
+fn require_directory(root: &Path) -> Result<(), Error> {
     let path = || root.to_owned();
     match fs::metadata(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::DoesNotExist { path: path() });
+            Err(Error::DoesNotExist { path: path() })
         }
-        Err(source) => return Err(Error::Read { path: path(), source }),
-        Ok(metadata) if !metadata.is_dir() => return Err(Error::NotADirectory { path: path() }),
-        Ok(_) => {}
+        Err(source) => Err(Error::Read { path: path(), source }),
+        Ok(metadata) if !metadata.is_dir() => Err(Error::NotADirectory { path: path() }),
+        Ok(_) => Ok(()),
     }
+}
 
+/// What is in the directory, sorted. Without `.hod`, which is what a mirror has in its first
+/// moments, and without the `lost+found` that every fresh file system has.
+fn names(root: &Path) -> Result<Vec<OsString>, Error> {
+    let error = |source| Error::Read { path: root.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root).map_err(error)? {
+        names.push(entry.map_err(error)?.file_name());
+    }
+    names.retain(|name| name != ".hod" && name != "lost+found");
+    names.sort();
+    Ok(names)
+}
+
+fn unknown(names: &[OsString]) -> Found {
+    match names.first() {
+        Some(first) => Found::Files { count: names.len(), first: PathBuf::from(first) },
+        None => Found::Empty,
+    }
+}
+
+/// What `root` is, seen as a bare image layout.
+fn examine_layout(root: &Path) -> Result<State, Error> {
+    require_directory(root)?;
+    if root.join("oci-layout").exists() {
+        return Ok(State::Marked);
+    }
+    let names = names(root)?;
+    // Another process may have completed it while the names were being read.
+    if root.join("oci-layout").exists() {
+        return Ok(State::Marked);
+    }
+    let is_ours = |name: &OsString| name == "blobs" || name == "index.json";
+    Ok(if names.iter().any(|name| name == "hod.json" || name == "v3") {
+        State::Other(Found::Mirror)
+    } else if !names.is_empty() && root.join(".hod").is_dir() && names.iter().all(is_ours) {
+        State::Begun
+    } else {
+        State::Other(unknown(&names))
+    })
+}
+
+fn examine(root: &Path) -> Result<State, Error> {
+    require_directory(root)?;
     let marker = root.join("hod.json");
     match read_marker(&marker)? {
         Some(HodLayout { layout_version: LAYOUT_VERSION }) => return Ok(State::Marked),
@@ -112,28 +230,19 @@ fn examine(root: &Path) -> Result<State, Error> {
         None => {}
     }
 
-    let mut names = Vec::new();
-    for entry in fs::read_dir(root).map_err(|source| Error::Read { path: path(), source })? {
-        names.push(entry.map_err(|source| Error::Read { path: path(), source })?.file_name());
-    }
+    let names = names(root)?;
     // Another process may have written it while the names were being read.
     if marker.exists() {
         return examine(root);
     }
-    // Or it may be about to; `.hod` alone is what it has by then. And
-    // a fresh file system is empty in spite of its `lost+found`.
-    names.retain(|name| name != ".hod" && name != "lost+found");
-    names.sort();
     // A build cache of either layout; Spack's `migrate` puts the newer beside the older.
     let is_there = |wanted: &str| names.iter().any(|name| name == wanted);
     Ok(if is_there("v3") || (is_there("build_cache") && is_v2(&root.join("build_cache"))) {
         State::Spack
     } else if names.iter().any(|name| name == "oci-layout") {
         State::Other(Found::OciLayout)
-    } else if let Some(first) = names.first() {
-        State::Other(Found::Files { count: names.len(), first: PathBuf::from(first) })
     } else {
-        State::Other(Found::Empty)
+        State::Other(unknown(&names))
     })
 }
 
@@ -174,42 +283,15 @@ fn create(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Under the lock, so that no process replaces an index another has already published into.
-fn create_files(root: &Path) -> Result<(), Error> {
-    let _lock = lock::acquire(root, lock::Method::Flock, &Patience::default())?;
-    let error = |source| Error::Write { what: Written::Layout, path: root.to_owned(), source };
-    let place = |name: &str, content: &[u8]| {
-        if root.join(name).exists() { Ok(()) } else { write(root, name, content) }
-    };
-
-    place("hod.json", format!("{{\"layoutVersion\":{LAYOUT_VERSION}}}").as_bytes())
-        .map_err(error)?;
-    fs::create_dir_all(root.join("oci/blobs/sha256")).map_err(error)?;
-    fault::step();
-    if !root.join("oci/oci-layout").exists() {
-        let index = serde_json::to_vec(&Index::empty()).map_err(|error| Error::Unparsable {
-            path: root.to_owned(),
-            source: ParseError::Json(error),
-        })?;
-        place("oci/index.json", &index).map_err(error)?;
-    }
-    let version = format!("{{\"imageLayoutVersion\":\"{OCI_LAYOUT_VERSION}\"}}");
-    place("oci/oci-layout", version.as_bytes()).map_err(error)?;
-    for directory in ["oci/blobs", "oci", "."] {
-        durable::sync_directory(&root.join(directory)).map_err(error)?;
-    }
-    Ok(())
-}
-
-fn write(root: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+fn write(root: &Path, target: &Path, content: &[u8]) -> io::Result<()> {
     let mut temporary = Temporary::create(&root.join(".hod/tmp"))?;
     temporary.file.write_all(content)?;
-    temporary.rename_to(&root.join(name))
+    temporary.rename_to(target)
 }
 
 impl DirectoryMirror {
     /// Whether the layout was completed once, so that a missing index is a loss.
     pub(super) fn has_oci_layout(&self) -> bool {
-        self.path().join("oci/oci-layout").exists()
+        self.layout_path().join("oci-layout").exists()
     }
 }

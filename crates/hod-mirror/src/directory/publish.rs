@@ -75,7 +75,7 @@ impl DirectoryMirror {
             if lock.is_still_held() && self.read_index()?.bytes() == before.bytes() {
                 return temporary
                     .rename_to(&self.index_path())
-                    .and_then(|()| durable::sync_directory(&self.path().join("oci")))
+                    .and_then(|()| durable::sync_directory(&self.layout_path()))
                     .map_err(self.write_error(Written::Index));
             }
         }
@@ -132,6 +132,7 @@ impl Content<'_> {
 mod tests {
     use std::thread;
 
+    use super::super::layout::{Place, Shape};
     use super::*;
     use crate::oci::{ImageConfig, Manifest};
 
@@ -139,7 +140,10 @@ mod tests {
     fn nothing_is_lost_where_the_file_system_has_no_locks() {
         let place = tempfile::tempdir().unwrap();
         DirectoryMirror::ensure(place.path()).unwrap();
-        let mirror = DirectoryMirror::new(place.path().to_owned(), lock::Method::OwnerFile);
+        let mirror = DirectoryMirror::new(
+            Place { root: place.path().to_owned(), shape: Shape::Mirror },
+            lock::Method::OwnerFile,
+        );
         let config = Document::render(ImageConfig::new(Vec::new())).unwrap();
         mirror.put_blob(config.bytes()).unwrap();
         let manifest = Manifest::image(config.descriptor(), Vec::new());

@@ -41,6 +41,28 @@ pub fn packed_name(tar: impl Read) -> Result<Option<EntryName>, TarError> {
     Ok(found)
 }
 
+/// How the name of Spack's mark ends (`spack-format` 3.8).
+const MARK: &[u8] = b"/.spack/binary_distribution";
+
+/// Where in a tar stream the package is that it holds, without a leading `/`; the stream is read
+/// to its end. `None` if it does not say. As Spack finds it: the shortest name of a regular member
+/// that ends in its mark says (`spack-format` 3.8).
+///
+/// # Errors
+/// The stream is no archive, or cannot be read.
+pub fn packed_prefix(tar: impl Read) -> Result<Option<Vec<u8>>, TarError> {
+    let mut archive = TarReader::new(tar, MOST_EXTENSION);
+    let mut shortest: Option<Vec<u8>> = None;
+    while let Some(member) = archive.next_member()? {
+        let prefix = member.name.strip_suffix(MARK).filter(|prefix| !prefix.is_empty());
+        let Some(prefix) = prefix.filter(|_| member.kind == MemberKind::Regular) else { continue };
+        if shortest.as_ref().is_none_or(|shortest| prefix.len() < shortest.len()) {
+            shortest = Some(prefix.to_vec());
+        }
+    }
+    Ok(shortest)
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -112,5 +134,20 @@ mod tests {
         let tar = archive(&[("opt/hello/.spack/spec.json", &spec_file(HELLO))]);
         assert!(packed_name(&tar[..600]).is_err());
         assert!(packed_name(&tar[..1100]).is_err());
+    }
+
+    #[rstest]
+    #[case::its_own(&["opt/a/bin/x", "opt/a/.spack/binary_distribution"], Some("opt/a"))]
+    #[case::a_prefix_in_it(
+        &["opt/a/opt/b/.spack/binary_distribution", "opt/a/.spack/binary_distribution"],
+        Some("opt/a")
+    )]
+    #[case::before_0_21(&["a-1.0/.spack/binary_distribution"], Some("a-1.0"))]
+    #[case::in_no_directory(&[".spack/binary_distribution"], None)]
+    #[case::none(&["opt/a/binary_distribution"], None)]
+    fn a_tree_says_where_it_is(#[case] names: &[&str], #[case] expected: Option<&str>) {
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (*name, "{}\n")).collect();
+        let found = packed_prefix(&archive(&files)[..]).unwrap();
+        assert_eq!(found.as_deref(), expected.map(str::as_bytes));
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod check_spack;
 mod concurrency;
 mod foreign;
+mod layout;
 mod life;
 mod spack;
 mod spack_index;

@@ -4,15 +4,16 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use hod_archive::Cancel;
-use hod_cache::{Found, Wanted, installed, packages};
-use hod_mirror::Mirror;
+use hod_cache::{Found, ImageDocuments, LocalStore, Wanted, installed, packages};
 use hod_mirror::spack::{Signature, SpackEntry, SpackLayout};
+use hod_mirror::{DirectoryMirror, Mirror};
 use hod_spec::{Record, Spec, Variant};
 use hod_store::Store;
 use serde_json::{Value, json};
 
-use super::{only_directory, reference};
+use super::reference;
 use crate::cli;
+use crate::settings::local_store;
 use crate::surroundings::{self, Direction, MirrorPlace, Opener, Surroundings};
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{ExitStatus, Printer};
@@ -32,9 +33,10 @@ pub(crate) fn run(
     let mirrors = mirrors(&arguments.source, &surroundings)?;
     let mut failure = None;
     let opener = surroundings.opener(&arguments.registries);
+    let store = local_store(printer)?;
     let (mut has_found, mut all_read) = (false, true);
     for place in &mirrors {
-        match in_mirror(&opener, place, wanted.as_ref(), arguments.long, printer) {
+        match in_mirror(&opener, place, &store, wanted.as_ref(), arguments.long, printer) {
             Ok(is_whole) => {
                 has_found = true;
                 all_read &= is_whole;
@@ -117,13 +119,13 @@ fn in_store(
 fn in_mirror(
     opener: &Opener<'_>,
     place: &MirrorPlace,
+    store: &LocalStore,
     wanted: Option<&Wanted>,
     long: bool,
     printer: &Printer,
 ) -> anyhow::Result<bool> {
     let mirror = opener.open(place)?;
-    let directory = only_directory(&mirror)?;
-    let listing = packages(directory, wanted)?;
+    let listing = packages(&mirror, store, wanted)?;
     for warning in &listing.warnings {
         printer.warn(warning);
     }
@@ -134,7 +136,7 @@ fn in_mirror(
     let is_whole = listing.unreadable.is_empty();
     if printer.is_json() {
         for package in &listing.found {
-            printer.json(&row(&mirror, package)?);
+            printer.json(&row(&mirror, store, package)?);
         }
         return Ok(is_whole);
     }
@@ -146,7 +148,7 @@ fn in_mirror(
             let label = if long { whole() } else { found.label() };
             vec![label, found.platform.clone().unwrap_or_default(), String::new()]
         };
-        row.push(found.size.map_or_else(|| "missing".to_owned(), bytes));
+        row.push(size(found));
         let signed = found.entry.as_ref().map(|entry| entry.signature);
         let signed = match signed {
             Some(Signature::NotVerified) => "signed, not verified",
@@ -161,16 +163,27 @@ fn in_mirror(
         row
     });
     table(&rows.collect::<Vec<_>>(), Some(3), printer);
-    let written = directory.spack_index_time().and_then(|time| {
-        let age = SystemTime::now().duration_since(time).ok()?;
-        Some(format!(", index written {} ago", duration(age)))
-    });
+    let written =
+        mirror.as_directory().and_then(DirectoryMirror::spack_index_time).and_then(|time| {
+            let age = SystemTime::now().duration_since(time).ok()?;
+            Some(format!(", index written {} ago", duration(age)))
+        });
     printer.say(format_args!(
         "{} in `{place}`{}",
         of(listing.found.len(), listing.total),
         written.unwrap_or_default(),
     ));
     Ok(is_whole)
+}
+
+/// Bytes of a package's tarball, as far as that is known.
+pub(super) fn size(found: &Found) -> String {
+    match found.size {
+        Some(size) => bytes(size),
+        None if found.entry.is_some() => "missing".to_owned(),
+        // An index does not say.
+        None => String::new(),
+    }
 }
 
 /// The version of the build cache's layout that an entry is in.
@@ -271,7 +284,7 @@ pub(super) fn record_row(store: &Store, record: &Record) -> Value {
 }
 
 /// A package in a mirror as data.
-pub(super) fn row(mirror: &Mirror, found: &Found) -> anyhow::Result<Value> {
+pub(super) fn row(mirror: &Mirror, store: &LocalStore, found: &Found) -> anyhow::Result<Value> {
     let mut row = match &found.spec {
         Some(spec) => spec_row(spec, found.compiler.as_deref()),
         None => json!({ "name": found.name, "version": found.version, "hash": found.hash }),
@@ -286,12 +299,14 @@ pub(super) fn row(mirror: &Mirror, found: &Found) -> anyhow::Result<Value> {
     let Some(image) = &found.image else { return Ok(row) };
     row["tag"] = json!(image.tag);
     row["image"] = json!(reference(mirror, &image.tag));
-    row["manifest"] = json!(image.descriptor.digest.to_string());
+    if let Some(descriptor) = &image.descriptor {
+        row["manifest"] = json!(descriptor.digest.to_string());
+    }
     if found.spec.is_some() {
         // Its config holds the whole spec: too much to be read for each row.
         return Ok(row);
     }
-    let (manifest, config) = image.read(only_directory(mirror)?)?;
+    let ImageDocuments { manifest, config, .. } = image.read(mirror, store)?;
     let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids).map(|(layer, diff_id)| {
         json!({
             "digest": layer.digest.to_string(), "bytes": layer.size,

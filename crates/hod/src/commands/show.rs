@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use hod_archive::{Cancel, Codec};
-use hod_cache::{Found, Wanted, find, find_installed};
+use hod_cache::{Found, ImageDocuments, LocalStore, Wanted, find, find_installed};
 use hod_mirror::Mirror;
 use hod_mirror::oci::PackageFacts;
 use hod_mirror::spack::Signature;
@@ -10,8 +10,9 @@ use hod_spec::{Deptypes, Spec};
 use hod_store::Store;
 
 use super::list::{compiler, layout, mirrors, record_row, row};
-use super::{only_directory, reference};
+use super::reference;
 use crate::cli;
+use crate::settings::local_store;
 use crate::surroundings::{NoMirrors, Surroundings};
 use crate::ui::format::{bytes, count};
 use crate::ui::{ExitStatus, Printer};
@@ -33,6 +34,7 @@ pub(crate) fn run(
     }
     let mut missing = None;
     let opener = surroundings.opener(&arguments.registries);
+    let local = local_store(printer)?;
     for place in mirrors(&arguments.source, &surroundings)? {
         let mirror = match opener.open(&place) {
             // One of those in Spack's configuration need not exist yet.
@@ -42,9 +44,9 @@ pub(crate) fn run(
             }
             mirror => mirror?,
         };
-        match find(only_directory(&mirror)?, &wanted) {
+        match find(&mirror, &local, &wanted) {
             Ok(found) => {
-                in_mirror(&mirror, &found, printer)?;
+                in_mirror(&mirror, &local, &found, printer)?;
                 return Ok(ExitStatus::Success);
             }
             // Perhaps the next one has it.
@@ -87,9 +89,14 @@ fn in_store(store: &Store, wanted: &Wanted, printer: &Printer) -> anyhow::Result
     Ok(())
 }
 
-fn in_mirror(mirror: &Mirror, found: &Found, printer: &Printer) -> anyhow::Result<()> {
+fn in_mirror(
+    mirror: &Mirror,
+    local: &LocalStore,
+    found: &Found,
+    printer: &Printer,
+) -> anyhow::Result<()> {
     if printer.is_json() {
-        printer.json(&row(mirror, found)?);
+        printer.json(&row(mirror, local, found)?);
         return Ok(());
     }
     printer.data(found.label());
@@ -110,7 +117,7 @@ fn in_mirror(mirror: &Mirror, found: &Found, printer: &Printer) -> anyhow::Resul
     }
     let mut facts = None;
     if let Some(image) = &found.image {
-        let (manifest, config) = image.read(only_directory(mirror)?)?;
+        let ImageDocuments { descriptor, manifest, config, .. } = image.read(mirror, local)?;
         if let (Some(facts), None) = (&config.hod, &found.spec) {
             lines.push(("hash", facts.hash.clone()));
         }
@@ -119,7 +126,7 @@ fn in_mirror(mirror: &Mirror, found: &Found, printer: &Printer) -> anyhow::Resul
         }
         lines.push(("image", reference(mirror, &image.tag)));
         lines.push(("platform", format!("{}/{}", config.os, config.architecture)));
-        lines.push(("manifest", described(&image.descriptor.digest, image.descriptor.size)));
+        lines.push(("manifest", described(&descriptor.digest, descriptor.size)));
         lines.push(("config", described(&manifest.config.digest, manifest.config.size)));
         for (layer, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
             let codec = Codec::from_media_type(&layer.media_type);

@@ -6,8 +6,9 @@ use hod_archive::{Cancel, Limits};
 use hod_cache::{Event, UnpackRequest, Wanted, find, unpack};
 use serde_json::json;
 
-use super::{jobs, only_directory};
+use super::jobs;
 use crate::cli;
+use crate::settings::local_store;
 use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{bytes, count, duration};
 use crate::ui::{ExitStatus, Printer, Progress};
@@ -21,8 +22,8 @@ pub(crate) fn run(
     let surroundings = Surroundings::new(printer, cancel);
     let place = surroundings.mirror(&arguments.from.mirror, Direction::Fetch)?;
     let mirror = surroundings.opener(&arguments.registries).open(&place)?;
-    let mirror = only_directory(&mirror)?;
-    let found = find(mirror, &Wanted::new(&arguments.name))?;
+    let store = local_store(printer)?;
+    let found = find(&mirror, &store, &Wanted::new(&arguments.name))?;
     let limits = Limits::default();
     let asked = &arguments.limits;
     let request = UnpackRequest {
@@ -39,7 +40,7 @@ pub(crate) fn run(
         cancel: cancel.clone(),
     };
     let progress = Progress::new(printer);
-    let unpacked = unpack(mirror, &request, &|event: Event<'_>| {
+    let unpacked = unpack(&mirror, &store, &request, &|event: Event<'_>| {
         if let Event::Progress { package, bytes, total } = event {
             progress.advance(package, "unpacking", bytes, total);
         }

@@ -1,11 +1,13 @@
 //! Where a mirror is: a directory or a repository of a registry, and how it is opened.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use hod_archive::Cancel;
+use hod_cache::BaseReference;
 use hod_mirror::registry::{Access, Reference, Registry, RegistryOptions, RetryWait};
 use hod_mirror::{Credentials, Keychain};
 use hod_mirror::{DirectoryMirror, Mirror};
@@ -28,13 +30,19 @@ pub(crate) struct MirrorPlace {
 #[derive(Debug, Clone)]
 enum Site {
     Directory(PathBuf),
+    /// A bare image layout.
+    Layout(PathBuf),
     Repository(Reference),
 }
+
+/// What a word for a bare image layout begins with.
+const LAYOUT: &str = "oci-layout:";
 
 impl fmt::Display for MirrorPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.site {
             Site::Directory(path) => path.display().fmt(f),
+            Site::Layout(path) => write!(f, "{LAYOUT}{}", path.display()),
             Site::Repository(reference) => f.write_str(&reference.url()),
         }
     }
@@ -43,6 +51,17 @@ impl fmt::Display for MirrorPlace {
 impl MirrorPlace {
     pub(crate) fn directory(path: impl Into<PathBuf>) -> Self {
         Self { site: Site::Directory(path.into()), credentials: None }
+    }
+
+    /// The bare image layout that `oci-layout:DIR` names; `None` if the word does not begin so.
+    pub(super) fn of_layout(word: &OsStr) -> Option<Result<Self, String>> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = word.as_bytes().strip_prefix(LAYOUT.as_bytes())?;
+        if path.is_empty() {
+            return Some(Err(format!("`{LAYOUT}` needs a directory behind it")));
+        }
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        Some(Ok(Self { site: Site::Layout(path), credentials: None }))
     }
 
     /// The place a URL names. Of an unknown kind, it is refused: taken for a path, each would
@@ -78,7 +97,7 @@ impl MirrorPlace {
         } else {
             Self::directory(url)
         };
-        if matches!(place.site, Site::Directory(_)) {
+        if !matches!(place.site, Site::Repository(_)) {
             return Ok(place);
         }
         // As in Spack: whoever may only read may well be nobody in particular.
@@ -107,15 +126,16 @@ impl Opener<'_> {
     pub(crate) fn open(&self, place: &MirrorPlace) -> anyhow::Result<Mirror> {
         Ok(match &place.site {
             Site::Directory(path) => Mirror::Directory(DirectoryMirror::open(path)?),
-            Site::Repository(_) => self.repository(place, Access::Pull)?,
+            Site::Layout(path) => Mirror::Directory(DirectoryMirror::open_layout(path)?),
+            Site::Repository(reference) => self.repository(place, reference, Access::Pull)?,
         })
     }
 
     /// A mirror that must exist, to write to.
     pub(crate) fn open_to_push(&self, place: &MirrorPlace) -> anyhow::Result<Mirror> {
         match &place.site {
-            Site::Directory(_) => self.open(place),
-            Site::Repository(_) => self.repository(place, Access::Push),
+            Site::Directory(_) | Site::Layout(_) => self.open(place),
+            Site::Repository(reference) => self.repository(place, reference, Access::Push),
         }
     }
 
@@ -123,7 +143,8 @@ impl Opener<'_> {
     pub(crate) fn ensure(&self, place: &MirrorPlace) -> anyhow::Result<Mirror> {
         Ok(match &place.site {
             Site::Directory(path) => Mirror::Directory(DirectoryMirror::ensure(path)?),
-            Site::Repository(_) => self.repository(place, Access::Push)?,
+            Site::Layout(path) => Mirror::Directory(DirectoryMirror::ensure_layout(path)?),
+            Site::Repository(reference) => self.repository(place, reference, Access::Push)?,
         })
     }
 
@@ -142,10 +163,30 @@ impl Opener<'_> {
         }
     }
 
-    fn repository(&self, place: &MirrorPlace, access: Access) -> anyhow::Result<Mirror> {
-        let Site::Repository(reference) = &place.site else { unreachable!("asked for above") };
+    fn repository(
+        &self,
+        place: &MirrorPlace,
+        reference: &Reference,
+        access: Access,
+    ) -> anyhow::Result<Mirror> {
         let options = self.options(reference, place.credentials.clone());
         Ok(Mirror::Registry(Registry::open(reference.clone(), access, options)?))
+    }
+
+    /// The mirror that a base image is in.
+    pub(crate) fn base(&self, base: &BaseReference) -> anyhow::Result<Mirror> {
+        Ok(match base {
+            BaseReference::Registry(reference) => {
+                let options = self.options(reference, None);
+                Mirror::Registry(Registry::open(reference.clone(), Access::Pull, options)?)
+            }
+            BaseReference::Directory { path, .. } => {
+                Mirror::Directory(DirectoryMirror::open(path)?)
+            }
+            BaseReference::Layout { path, .. } => {
+                Mirror::Directory(DirectoryMirror::open_layout(path)?)
+            }
+        })
     }
 
     /// Asks a registry whether user and password are right.

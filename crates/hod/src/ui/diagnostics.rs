@@ -191,7 +191,7 @@ fn cache(error: &Error) -> Option<String> {
 /// How a place is named on the command line.
 fn option(place: &Place) -> String {
     match place {
-        Place::Mirror(path) => format!("-m {}", path),
+        Place::Mirror(path) => format!("-m {path}"),
         Place::Store(path) => format!("--store {}", path.display()),
     }
 }
@@ -304,6 +304,16 @@ fn mirror(error: &hod_mirror::Error) -> Option<String> {
         | hod_mirror::Error::DigestMismatch { .. }
         | hod_mirror::Error::MissingBlob { .. }
         | hod_mirror::Error::MissingFile { .. } => Some(DAMAGE.to_owned()),
+        hod_mirror::Error::NotAMirror { path, found: hod_mirror::Found::OciLayout } => {
+            Some(format!("name it as what it is: `oci-layout:{}`", path.display()))
+        }
+        hod_mirror::Error::NotAMirror { path, found: hod_mirror::Found::Mirror } => {
+            Some(format!("leave out `oci-layout:`: `{}`", path.display()))
+        }
+        hod_mirror::Error::NoSpackHalf { .. } => Some(
+            "name a new directory without `oci-layout:`, and `hod copy` what is here to it"
+                .to_owned(),
+        ),
         hod_mirror::Error::NotAMirror { path, .. } => Some(format!(
             "name a new directory for the mirror, such as `{}`",
             path.join("cache").display()

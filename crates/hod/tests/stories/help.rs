@@ -21,10 +21,12 @@ fn help_lists_the_verbs() {
       show         Show what a mirror or a store knows of one package
       index        Rebuild the index of a mirror, from which Spack knows what there is
       check        Read everything in a mirror again and compare it with its digests
+      copy         Copy images from one mirror to another, byte for byte
       unpack       Unpack a package to a directory, as it was packed
       mirror       Name mirrors, for hod and Spack alike
       login        Remember the password for a registry
       logout       Forget the password for a registry
+      cache        Show or shrink what is kept on this machine, to save work and downloads
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 

@@ -4,6 +4,7 @@
 //! exit code. What differs from run to run is filtered.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on ends")]
 
+mod copy;
 mod damage;
 // The same path on every machine is one of `/proc`.
 #[cfg(target_os = "linux")]

@@ -20,7 +20,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\.hod/tmp/[0-9a-f-]+", ".hod/tmp/[name]"),
     (r"\b[0-9a-f]{64}\b", "[digest]"),
     (r"\b[a-z2-7]{32}\b", "[hash]"),
-    (r"(@[^/\s`]+/|`/|oci:\S+-|\(zlib-1.3.1-)[a-z2-7]{7}\b", "$1[hash]"),
+    (r"(@[^/\s`]+/|`/|oci:\S+-|[+=] [a-z]+-[\d.]+-|\(zlib-1.3.1-)[a-z2-7]{7}\b", "$1[hash]"),
     (r"linux/\w+", "[platform]"),
 ];
 

@@ -75,6 +75,10 @@ pub(super) fn list_blobs(
     report: &mut CheckReport,
 ) -> Result<BTreeMap<Digest, u64>, Error> {
     let mut blobs = BTreeMap::new();
+    if !mirror.has_spack_half() {
+        // `blobs` is the layout's.
+        return Ok(blobs);
+    }
     let mut open = vec![mirror.path().join("blobs")];
     while let Some(directory) = open.pop() {
         for (path, is_directory) in children(&directory)? {

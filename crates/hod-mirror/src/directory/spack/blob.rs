@@ -27,12 +27,14 @@ impl DirectoryMirror {
     /// file system has links. A copy that was there is replaced by the link, so that
     /// one stays.
     pub fn share_with_spack(&self, digest: &Digest, size: u64) -> Result<Linked, Error> {
+        self.require_spack_half()?;
         self.prepare()?;
         self.share(&self.blob_path(digest), &self.spack_blob_path(digest), digest, size)
     }
 
     /// Gives a blob of the Spack half its name in the OCI half: for a package that Spack pushed.
     pub fn share_with_oci(&self, digest: &Digest, size: u64) -> Result<Linked, Error> {
+        self.require_spack_half()?;
         self.prepare()?;
         self.share(&self.spack_blob_path(digest), &self.blob_path(digest), digest, size)
     }
@@ -63,6 +65,7 @@ impl DirectoryMirror {
             touch(&path);
             return Ok((digest, size));
         }
+        self.require_spack_half()?;
         self.prepare()?;
         self.put_file(&path, bytes).map_err(self.write_error(Written::Blob(digest)))?;
         Ok((digest, size))

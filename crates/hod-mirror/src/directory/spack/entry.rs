@@ -41,6 +41,9 @@ impl DirectoryMirror {
     /// Lists the entries of layout 3. Reads no manifest.
     pub fn spack_names(&self) -> Result<SpackNames, Error> {
         let mut all = SpackNames::default();
+        if !self.has_spack_half() {
+            return Ok(all);
+        }
         for (directory, is_directory) in children(&self.spack_manifest_directory())? {
             if !is_directory {
                 all.unknown.extend(is_spec_manifest(&directory).then_some(directory));
@@ -86,6 +89,9 @@ impl DirectoryMirror {
     /// Lists the entries of layout 2. Reads no spec file.
     pub fn spack_v2_names(&self) -> Result<V2Names, Error> {
         let mut all = V2Names::default();
+        if !self.has_spack_half() {
+            return Ok(all);
+        }
         for (path, is_directory) in children(&self.v2_directory())? {
             let file = path.file_name().and_then(|name| name.to_str());
             let name = file.filter(|_| !is_directory).and_then(V2Name::parse);
@@ -132,6 +138,9 @@ impl DirectoryMirror {
 
     /// Reads the index of layout 2; `None` if there is none.
     pub fn read_spack_v2_index(&self) -> Result<Option<Database>, Error> {
+        if !self.has_spack_half() {
+            return Ok(None);
+        }
         let path = self.v2_index_path();
         let Some(bytes) = read_file(&path, INDEX_LIMIT)? else { return Ok(None) };
         let database = Database::parse(bytes)

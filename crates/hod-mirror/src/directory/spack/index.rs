@@ -109,6 +109,7 @@ impl DirectoryMirror {
     /// Manifests in places where Spack does not look for them are not in the index: it could not
     /// install what they name.
     pub fn update_spack_index(&self, options: &IndexOptions<'_>) -> Result<IndexReport, Error> {
+        self.require_spack_half()?;
         self.prepare()?;
         let mut work = Gathered::new(self, options);
         work.adopt(self.read_index_manifest()?)?;

@@ -35,6 +35,7 @@ impl DirectoryMirror {
         if publications.is_empty() {
             return Ok(());
         }
+        self.require_spack_half()?;
         self.prepare()?;
         let mut manifests = Vec::new();
         let mut blobs = BTreeSet::new();

@@ -1,0 +1,228 @@
+//! Images go from mirror to mirror, of whatever kind, and stay what they are.
+
+use std::path::{Path, PathBuf};
+
+use hod_testing::proxy::Proxy;
+use hod_testing::registry::{Options, Registry};
+use insta::assert_snapshot;
+
+use crate::story::Story;
+
+/// Two packages and their index, as the real Spack pushed them to a registry and skopeo copied
+/// them from there.
+fn by_spack() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack/oci-layout")
+}
+
+/// What an index of a layout leads to, by tag; that of Spack's own index left out.
+fn manifests(layout: &Path) -> Vec<(String, Vec<u8>)> {
+    let index = fs_err::read(layout.join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let mut manifests: Vec<(String, Vec<u8>)> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let tag = entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap();
+            let digest = entry["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+            let bytes = fs_err::read(layout.join("blobs/sha256").join(digest)).unwrap();
+            (tag.to_owned(), bytes)
+        })
+        .filter(|(tag, _)| tag != "index.spack")
+        .collect();
+    manifests.sort();
+    manifests
+}
+
+#[test]
+fn a_mirror_becomes_a_layout_and_a_mirror_again() {
+    let story = Story::with_zlib();
+    story.done("push ./cache ./zlib-1.3.1");
+    story.tell("copy --dry-run ./cache oci-layout:./layout");
+    story.tell("copy ./cache oci-layout:./layout");
+    story.tell("copy ./cache oci-layout:./layout");
+    story.tell("list -m oci-layout:./layout");
+    story.tell("check oci-layout:./layout");
+    story.tell("list -m ./layout");
+    story.tell("copy oci-layout:./layout ./again zlib");
+    story.tell("check ./again");
+    story.tell("copy ./cache oci-layout:./layout zlip");
+    assert_snapshot!(story.told(), @"
+    $ hod copy --dry-run ./cache oci-layout:./layout
+    2> Would copy 1 image to `oci-layout:./layout`
+    2>  + zlib-1.3.1-[hash]
+    exit 0
+    $ hod copy ./cache oci-layout:./layout
+    2> Copied 1 image to `oci-layout:./layout` in [time] ([size])
+    2>  + zlib-1.3.1-[hash]
+    exit 0
+    $ hod copy ./cache oci-layout:./layout
+    2> 1 of 1 already there in `oci-layout:./layout` in [time], nothing to copy
+    2>  = zlib-1.3.1-[hash]
+    exit 0
+    $ hod list -m oci-layout:./layout
+    zlib@1.3.1/[hash]  [platform] [size]  [DIR]/zlib-1.3.1
+    2> 1 package in `oci-layout:./layout`
+    exit 0
+    $ hod check oci-layout:./layout
+    2> Checked 3 blobs ([size]) of 1 entry in `oci-layout:./layout` in [time]: all good
+    exit 0
+    $ hod list -m ./layout
+    2> error: `./layout` is not a mirror: it is a bare OCI image layout
+    2>
+    2> hint: name it as what it is: `oci-layout:./layout`
+    exit 1
+    $ hod copy oci-layout:./layout ./again zlib
+    2> Copied 1 image to `./again` in [time] ([size])
+    2>  + zlib-1.3.1-[hash]
+    exit 0
+    $ hod check ./again
+    2> Checked 3 blobs ([size]) of 1 entry in `./again` in [time]: all good
+    exit 0
+    $ hod copy ./cache oci-layout:./layout zlip
+    2> error: no package matches `zlip` among 1 in `./cache`
+    2>
+    2> hint: did you mean `zlib`?
+    exit 1
+    ");
+    assert_eq!(manifests(&story.at("cache/oci")), manifests(&story.at("again/oci")));
+}
+
+#[test]
+fn what_spack_pushed_to_a_registry_is_listed_unpacked_and_copied_to_a_build_cache() {
+    let story = Story::new();
+    let layout = format!("oci-layout:{}", by_spack().display());
+    assert_eq!(story.done(&format!("list -m {layout}")).lines().count(), 2);
+    let hello = story.done(&format!("list -m {layout} build_system=autotools --json"));
+    assert!(hello.contains(r#""name":"hello""#) && hello.lines().count() == 1, "{hello}");
+
+    // Spack wrote no prefix into the image: it is found in the tarball.
+    story.done(&format!("unpack hello -m {layout} --to ./hello"));
+    assert!(story.at("hello/bin/hello").is_file() && story.at("hello/.spack/spec.json").is_file());
+
+    story.done(&format!("copy {layout} ./cache --update-index"));
+    assert_eq!(manifests(&by_spack()), manifests(&story.at("cache/oci")));
+    assert!(story.at("cache/v3/manifests/spec/hello").is_dir());
+    assert!(story.at("cache/v3/manifests/index/index.manifest.json").is_file());
+    story.done("check ./cache");
+}
+
+#[test]
+fn images_go_through_registries_and_come_back_as_they_were() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let proxy = Proxy::start(server.host());
+    let story = Story::new();
+    let from = format!("oci-layout:{}", by_spack().display());
+    let (a, b) =
+        (format!("oci+http://{}/a/x", proxy.host()), format!("oci+http://{}/b", proxy.host()));
+    let events = |words: &str| -> Vec<serde_json::Value> {
+        let lines = story.done(&format!("{words} --json"));
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let last = |words: &str| events(words).pop().unwrap();
+    let gets = |proxy: &Proxy| {
+        let is_blob = |path: &str| path.contains("/blobs/sha256");
+        let seen = proxy.requests();
+        seen.iter().filter(|seen| seen.method == "GET" && is_blob(seen.path())).count()
+    };
+
+    let sent = last(&format!("copy {from} {a}"));
+    assert_eq!((&sent["copied"], &sent["blobs_sent"]), (&2.into(), &4.into()), "{sent}");
+    let again = last(&format!("copy {from} {a}"));
+    assert_eq!((&again["copied"], &again["present"]), (&0.into(), &2.into()), "{again}");
+
+    // Within the registry nothing is sent, and the blobs are not read.
+    let before = gets(&proxy);
+    let mounted = last(&format!("copy {a} {b}"));
+    assert_eq!(
+        (&mounted["copied"], &mounted["blobs_sent"], &mounted["blobs_mounted"]),
+        (&2.into(), &0.into(), &4.into()),
+        "{mounted}"
+    );
+    assert!(gets(&proxy) <= before + 2, "only configs are read");
+
+    assert_eq!(events(&format!("list -m {b}")).len(), 2);
+    let found = events(&format!("show hello@2.10 -m {b}"));
+    assert!(found[0]["image"].as_str().unwrap().starts_with(proxy.host()), "{found:?}");
+    story.done(&format!("unpack hello -m {b} --to ./hello"));
+    assert!(story.at("hello/bin/hello").is_file());
+    // All of it was kept here.
+    let before = gets(&proxy);
+    story.done(&format!("unpack hello -m {b} --to ./hello-again"));
+    story.done(&format!("list -m {b}"));
+    assert_eq!(gets(&proxy), before);
+
+    story.done(&format!("copy {b} oci-layout:./layout"));
+    story.done("copy oci-layout:./layout ./cache");
+    assert_eq!(manifests(&by_spack()), manifests(&story.at("layout")));
+    assert_eq!(manifests(&by_spack()), manifests(&story.at("cache/oci")));
+    story.done("check oci-layout:./layout");
+    story.done("check ./cache");
+}
+
+#[test]
+fn a_copy_publishes_nothing_whose_content_is_damaged_or_missing() {
+    let story = Story::with_zlib();
+    story.tree("tool-2.0", "bin/tool 755 *100\n");
+    crate::story::settle();
+    story.done("push ./cache ./zlib-1.3.1 ./tool-2.0");
+    story.done("copy ./cache oci-layout:./layout zlib");
+    // The layer of the other one is damaged, in its length or in a byte.
+    let blobs = story.at("cache/oci/blobs/sha256");
+    let known: Vec<_> = names(&story.at("layout/blobs/sha256"));
+    let is_new = |name: &String| !known.contains(name);
+    let largest = names(&blobs).into_iter().filter(is_new).max_by_key(|name| {
+        let is_gzip = fs_err::read(blobs.join(name)).unwrap().starts_with(&[0x1f, 0x8b]);
+        u8::from(is_gzip)
+    });
+    let layer = blobs.join(largest.unwrap());
+    let mut bytes = fs_err::read(&layer).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::remove_file(&layer).unwrap();
+    fs_err::write(&layer, bytes).unwrap();
+    let ended = story.run("copy ./cache oci-layout:./layout");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("could not copy `tool-2.0-"), "{}", ended.stderr);
+    fs_err::remove_file(&layer).unwrap();
+    assert_eq!(story.run("copy ./cache oci-layout:./layout").code, Some(1));
+    assert_eq!(manifests(&story.at("layout")).len(), 1);
+    // The other blobs of that image did come, and lead nowhere.
+    let check = story.run("check oci-layout:./layout");
+    assert!(check.stdout.lines().all(|line| line.starts_with("orphaned")), "{check:?}");
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs_err::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn what_is_kept_here_is_shown_and_forgotten() {
+    let story = Story::with_zlib();
+    story.done("push ./cache ./zlib-1.3.1");
+    story.tell("cache show");
+    story.tell("cache prune --max-size 0 --dry-run");
+    story.tell("cache prune --max-size 0");
+    story.tell("cache prune");
+    story.tell("cache prune --max-size lots");
+    assert_snapshot!(story.told(), @"
+    $ hod cache show
+    [DIR]/home/.cache/hod
+    2> [size] in 1 blob, at most [size]
+    exit 0
+    $ hod cache prune --max-size 0 --dry-run
+    2> Would forget 1 blob ([size]), [size] left
+    exit 0
+    $ hod cache prune --max-size 0
+    2> Forgot 1 blob ([size]), [size] left
+    exit 0
+    $ hod cache prune
+    2> Forgot 0 blobs ([size]), [size] left
+    exit 0
+    $ hod cache prune --max-size lots
+    2> error: invalid value 'lots' for '--max-size <SIZE>': expected a number of bytes, as in 500M or 2G
+    2>
+    2> For more information, try '--help'.
+    exit 2
+    ");
+}
