@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hod_testing::proxy::Proxy;
-use hod_testing::registry::{Options, Registry};
+use hod_testing::registry::{Auth, Options, Registry};
 use insta::assert_snapshot;
 
 use crate::story::Story;
@@ -225,4 +225,64 @@ fn what_is_kept_here_is_shown_and_forgotten() {
     2> For more information, try '--help'.
     exit 2
     ");
+}
+
+#[test]
+fn what_a_registry_has_lost_is_found() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", server.host());
+    story.done(&format!("copy oci-layout:{} {mirror} --update-index", by_spack().display()));
+    let words = ["", " --read"].map(|how| format!("check {mirror}{how}"));
+    for words in &words {
+        let ended = story.run(words);
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), ""), "{ended:?}");
+        assert!(ended.stderr.contains("2 specs"), "{ended:?}");
+    }
+
+    // The layer of hello: a byte turns over, then it is gone.
+    let show = story.done(&format!("show hello -m {mirror}"));
+    let layers: Vec<&str> = show.lines().filter(|line| line.starts_with("  layer")).collect();
+    let digest = layers.last().unwrap().split_whitespace().nth(1).unwrap();
+    let file = server.blob(digest);
+    let mut bytes = fs_err::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs_err::write(&file, bytes).unwrap();
+    assert_eq!(story.run(&words[0]).code, Some(0), "it is there, in its size");
+    let read = story.run(&words[1]);
+    assert_eq!(read.code, Some(1), "{read:?}");
+    assert!(read.stdout.contains(digest) && read.stdout.contains("hello-2.10"), "{read:?}");
+
+    fs_err::remove_file(&file).unwrap();
+    for words in &words {
+        let ended = story.run(words);
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stdout.contains("is missing, a layer"), "{ended:?}");
+    }
+    // Nothing that needs it is published elsewhere.
+    let ended = story.run(&format!("copy {mirror} oci-layout:./layout"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let there: Vec<String> =
+        manifests(&story.at("layout")).into_iter().map(|(tag, _)| tag).collect();
+    assert!(there.len() == 1 && there[0].starts_with("gcc-runtime"), "{there:?}");
+}
+
+#[test]
+fn what_a_registry_refuses_comes_with_what_to_do() {
+    let auth = Auth::Htpasswd { user: "me", password: "secret" };
+    let Some(server) = Registry::start(&Options { auth, ..Options::default() }) else { return };
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", server.host());
+    let ended = story.run(&format!("list -m {mirror}"));
+    let hint = format!("hint: `hod login {}` says who you are", server.host());
+    assert!(ended.code == Some(1) && ended.stderr.contains(&hint), "{ended:?}");
+
+    // Speaking TLS to who does not.
+    let mirror = format!("oci://{}/a", server.host());
+    let ended = story.run(&format!("list -m {mirror} --retries 1"));
+    assert!(ended.code == Some(1) && ended.stderr.contains("`oci+http://…`"), "{ended:?}");
+
+    let ended = story.run("list -m oci+http://127.0.0.1:1/a --retries 1");
+    assert!(ended.code == Some(1) && ended.stderr.contains("HTTPS_PROXY"), "{ended:?}");
 }
