@@ -286,3 +286,38 @@ fn what_a_registry_refuses_comes_with_what_to_do() {
     let ended = story.run("list -m oci+http://127.0.0.1:1/a --retries 1");
     assert!(ended.code == Some(1) && ended.stderr.contains("HTTPS_PROXY"), "{ended:?}");
 }
+
+#[test]
+fn a_list_asks_for_no_more_than_it_needs() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let proxy = Proxy::start(server.host());
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", proxy.host());
+    let from = format!("oci-layout:{}", by_spack().display());
+    let asked = |words: &str| -> Vec<String> {
+        let before = proxy.requests().len();
+        story.done(words);
+        let seen = proxy.requests();
+        seen.iter().skip(before).map(|seen| seen.path().to_owned()).collect()
+    };
+    let of = |paths: &[String], what: &str| paths.iter().filter(|p| p.contains(what)).count();
+
+    // Without an index, what the tag tells saves the rest.
+    story.done(&format!("copy {from} {mirror}"));
+    story.done("cache prune --max-size 0");
+    let paths = asked(&format!("list -m {mirror} hello"));
+    assert_eq!((of(&paths, "/manifests/"), of(&paths, "/blobs/")), (1, 1), "{paths:?}");
+    let paths = asked(&format!("list -m {mirror} hello"));
+    assert_eq!((of(&paths, "/manifests/"), of(&paths, "/blobs/")), (1, 0), "{paths:?}");
+    let paths = asked(&format!("list -m {mirror} /alcu"));
+    assert_eq!((of(&paths, "hello"), of(&paths, "gcc-runtime")), (0, 1), "{paths:?}");
+
+    // With one, no package is asked for at all.
+    story.done(&format!("index {mirror}"));
+    let paths = asked(&format!("list -m {mirror}"));
+    assert_eq!((of(&paths, "hello"), of(&paths, "gcc-runtime")), (0, 0), "{paths:?}");
+    assert!(paths.len() <= 5, "{paths:?}");
+    let paths = asked(&format!("list -m {mirror} hello%gcc@12"));
+    assert_eq!(of(&paths, "/blobs/"), 0, "the index is kept: {paths:?}");
+    assert_eq!(story.run(&format!("list -m {mirror} hello@3")).code, Some(1));
+}
