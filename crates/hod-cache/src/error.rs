@@ -159,6 +159,26 @@ pub enum Error {
         /// What was asked for.
         codec: hod_archive::Codec,
     },
+    /// The base image could not be brought to the mirror; told by each image it concerns.
+    #[error("could not bring the base image to the mirror")]
+    BaseCopy {
+        /// Why.
+        source: std::sync::Arc<Error>,
+    },
+    /// An image of several packages lacks one.
+    #[error("cannot make the image `{tag}` without `{package}`, which is not in the mirror")]
+    TagLacks {
+        /// Of the image.
+        tag: String,
+        /// What is missing.
+        package: String,
+    },
+    /// An image can be of several specs, which know what belongs together, or of one prefix.
+    #[error("cannot make one image `{tag}` of several prefixes")]
+    TagOfPrefixes {
+        /// Of the image.
+        tag: String,
+    },
     /// A blob that is to be sent could not be put down here.
     #[error("could not write to `{}`", path.display())]
     Spool {

@@ -94,8 +94,8 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// The image of a prefix: one layer.
-pub(crate) fn render_plain(layer: &Layer, facts: PackageFacts) -> Result<Rendered, Error> {
+/// An image of one layer, and nothing said of running it.
+pub(crate) fn render_bare(layer: &Layer, facts: PackageFacts) -> Result<Rendered, Error> {
     let label = package::label(&facts.name, &facts.version, &facts.hash);
     let annotations = plain_annotations(&facts);
     let mut config = ImageConfig::new(vec![layer.diff_id]);
@@ -112,9 +112,9 @@ pub(crate) fn render_plain(layer: &Layer, facts: PackageFacts) -> Result<Rendere
     })
 }
 
-/// As [`render_plain`], on a base image and with what the user says of running it. Without either
-/// it is the same image; else it has an environment, from what is in the prefix.
-pub(crate) fn render_plain_on(
+/// The image of a prefix: one layer, on a base image and with what the user says of running it.
+/// With either it has an environment, from what is in the prefix.
+pub(crate) fn render_plain(
     ground: Ground<'_>,
     package: &Package,
     layer: &Layer,
@@ -122,7 +122,7 @@ pub(crate) fn render_plain_on(
 ) -> Result<Rendered, Error> {
     let Ground { base, run } = ground;
     if base.is_none() && *run == RunOptions::default() {
-        return render_plain(layer, facts);
+        return render_bare(layer, facts);
     }
     let platform = base.map_or_else(Platform::host, |base| base.platform().clone());
     let mut notes: BTreeMap<String, String> = plain_annotations(&facts).into();
@@ -148,24 +148,12 @@ struct Checksum {
 
 /// The image of a spec with all it needs at run time. `layers`: those of its dependencies, lowest
 /// first, its own last. `spec_text`: the value of `spec`.
-pub(crate) fn render_spec(
-    installed: &Installed,
-    layers: &[Layer],
-    spec_text: &str,
-    facts: Option<&PackageFacts>,
-    inspected: &mut Inspected,
-) -> Result<Rendered, Error> {
-    let run = RunOptions::default();
-    let ground = Ground { base: None, run: &run };
-    render_spec_on(ground, installed, layers, spec_text, facts, inspected)
-}
-
-/// As [`render_spec`], on a base image and with what the user says of running it.
+/// On a base image, and with what the user says of running it.
 ///
 /// What reads the config as an image config ignores the spec in it, what reads it as a spec file
 /// ignores the rest (`spack-format` 5.3). No clock is in it, so there is no `archive_timestamp`,
 /// which nothing reads.
-pub(crate) fn render_spec_on(
+pub(crate) fn render_spec(
     ground: Ground<'_>,
     installed: &Installed,
     layers: &[Layer],

@@ -51,7 +51,6 @@ mod copy;
 mod environment;
 mod error;
 mod find;
-#[cfg_attr(not(test), expect(dead_code, reason = "push does not call all of it yet"))]
 mod image;
 mod index;
 mod package;

@@ -13,10 +13,12 @@ mod classify;
 mod describe;
 mod destination;
 mod frame;
+mod ground;
 mod lane;
 mod layer;
 mod plan;
 mod publish;
+mod tag;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -25,19 +27,23 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use hod_archive::{Cancel, Codec, DiffId, Digest, Encoders, Encoding};
+use hod_mirror::oci::Tag;
 use hod_mirror::{IndexReport, Mirror};
 use hod_spec::DagHash;
 use hod_store::Redistribution;
 
+use crate::image::{ImageOptions, Tagged};
 use crate::index::{News, index};
 use crate::selection::{LeftOut, Reason};
 use crate::{Error, Event, LocalStore, Package, Reporter};
 pub use describe::Contents;
 use destination::{Destination, Message, Probe};
+use ground::Grounds;
 use lane::Lane;
 use layer::{Way, Workshop};
 pub use plan::{Planned, plan};
 use publish::Publisher;
+use tag::Tagging;
 
 /// How to push.
 #[derive(Debug, Clone)]
@@ -64,6 +70,12 @@ pub struct PushOptions {
     pub fail_fast: bool,
     /// Bring the index of the Spack build cache up to date at the end.
     pub update_index: bool,
+    /// What is asked of images besides their packages.
+    pub images: ImageOptions,
+    /// Where the base image is, if there is to be one.
+    pub base_mirror: Option<Mirror>,
+    /// What the tagged image is of; of all specs if this is empty.
+    pub roots: Vec<DagHash>,
     /// Stops the push; what is published by then stays.
     pub cancel: Cancel,
 }
@@ -90,6 +102,9 @@ impl Default for PushOptions {
             private: false,
             fail_fast: false,
             update_index: false,
+            images: ImageOptions::default(),
+            base_mirror: None,
+            roots: Vec::new(),
             cancel: Cancel::default(),
         }
     }
@@ -130,6 +145,9 @@ impl PushOptions {
     pub fn suit(&self, packages: &[Package]) -> Result<(), Error> {
         let codec = self.encoding.codec();
         let has_specs = packages.iter().any(|package| package.as_installed().is_some());
+        if let Some(tag) = self.images.tag.as_ref().filter(|_| !tag::suits(packages)) {
+            return Err(Error::TagOfPrefixes { tag: tag.to_string() });
+        }
         if has_specs && codec != Codec::Gzip { Err(Error::Codec { codec }) } else { Ok(()) }
     }
 }
@@ -163,6 +181,8 @@ pub struct PushSummary {
     pub left_out: Vec<LeftOut>,
     /// How many of the specs that were not there came with a recipe; `None` if nobody asked.
     pub recipes: Option<Recipes>,
+    /// What came of the image of all that was asked for, if there was to be one.
+    pub tagged: Option<(Tag, Result<Tagged, Error>)>,
     /// What came of the index, if it was to be updated.
     pub index: Option<Result<IndexReport, Error>>,
     /// In all.
@@ -229,31 +249,49 @@ pub fn push(
         package.as_installed().is_some_and(|installed| hashes.contains(&installed.hash()))
     };
 
-    let mut publisher = Publisher::new(destination, packages, options, reporter);
+    let mut settled = Vec::new();
     let mut work = Vec::new();
     for (index, (package, probe)) in packages.iter().zip(&probes).enumerate() {
         if is_left_out(package) {
             continue;
         }
         if let Some(pushed) = probe.there(package, options.force) {
-            publisher.settle(index, pushed);
+            settled.push((index, pushed));
         } else {
-            publisher.expect(index);
             work.push(index);
         }
     }
+    let needy: Vec<&Package> = match options.images.tag {
+        Some(_) => packages.iter().collect(),
+        None => work.iter().map(|&index| &packages[index]).collect(),
+    };
+    let grounds = Grounds::open(mirror, &needy, options)?;
+    let mut publisher = Publisher::new(destination, packages, &grounds, options, reporter);
+    for (index, pushed) in settled {
+        publisher.settle(index, pushed);
+    }
+    work.iter().for_each(|&index| publisher.expect(index));
     let there = packages.len() - left_out.len() - work.len();
     reporter.report(Event::Probed { there, left: work.len() });
-    if !work.is_empty() {
-        let lanes = Lanes { destination, packages, probes: &probes, work: &work };
+    if work.is_empty() {
+        grounds.copy(store, options);
+    } else {
+        let grounds = &grounds;
+        let lanes = Lanes { destination, packages, grounds, probes: &probes, work: &work };
         lanes.run(&mut publisher, store, options, reporter);
     }
     // The store is a convenience; that it could not be tidied up is nobody's failure.
     let _ = store.shrink();
-    let outcomes = publisher.into_outcomes();
+    let (outcomes, layers) = publisher.into_parts();
+    let is_whole = outcomes.iter().all(|outcome| outcome.result.is_ok());
+    let tagged = options.images.tag.as_ref().filter(|_| is_whole).map(|tag| {
+        let (outcomes, layers, grounds) = (&outcomes, &layers, &grounds);
+        let tagging = Tagging { mirror, destination, outcomes, layers, grounds, store, options };
+        (tag.clone(), tagging.publish(tag))
+    });
     let index = (options.update_index && !options.cancel.is_cancelled())
         .then(|| update_index(mirror, &outcomes, options, reporter));
-    Ok(PushSummary { outcomes, left_out, recipes, index, took: start.elapsed() })
+    Ok(PushSummary { outcomes, left_out, recipes, tagged, index, took: start.elapsed() })
 }
 
 /// Adds what is in the mirror now to its index.
@@ -311,6 +349,7 @@ struct Lanes<'a> {
     destination: &'a dyn Destination,
     packages: &'a [Package],
     probes: &'a [Probe],
+    grounds: &'a Grounds<'a>,
     /// Which of the packages.
     work: &'a [usize],
 }
@@ -339,9 +378,10 @@ impl Lanes<'_> {
         let has_failed = AtomicBool::new(false);
         let (sender, messages) = mpsc::channel::<Message>();
         std::thread::scope(|scope| {
+            scope.spawn(|| self.grounds.copy(store, options));
             for _ in 0..lanes {
                 let workshop = Workshop { store, options, shares: lanes, reporter };
-                let lane = Lane { workshop, encoders: &encoders };
+                let lane = Lane { workshop, encoders: &encoders, grounds: self.grounds };
                 let (sender, next, has_failed) = (sender.clone(), &next, &has_failed);
                 scope.spawn(move || {
                     let _end = LaneEnd(sender.clone());

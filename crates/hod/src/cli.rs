@@ -1,6 +1,5 @@
 //! What can be typed. Types only: what the words mean is decided in `commands`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "push does not take them yet"))]
 pub(crate) mod image;
 
 use std::ffi::OsString;
@@ -235,6 +234,8 @@ pub(crate) struct Push {
     pub(crate) prefixes: PlainPrefixes,
     #[command(flatten)]
     pub(crate) specs: Specs,
+    #[command(flatten)]
+    pub(crate) images: image::Images,
     #[command(flatten)]
     pub(crate) registries: Registries,
     // Last: its heading is that of everything after it.

@@ -8,6 +8,7 @@ use hod_mirror::oci::{PackageFacts, Tag};
 
 use super::describe::Contents;
 use super::destination::{Arrived, Probe};
+use super::ground::{self, Grounds};
 use super::layer::{PackedLayer, Way, Workshop};
 use super::{Image, Pushed};
 use crate::image::{self, Layer, Rendered};
@@ -17,6 +18,7 @@ use crate::{Error, Event, Installed, package};
 pub(super) struct Lane<'a> {
     pub(super) workshop: Workshop<'a>,
     pub(super) encoders: &'a Encoders,
+    pub(super) grounds: &'a Grounds<'a>,
 }
 
 /// A package whose layer is packed, perhaps still without a name.
@@ -69,7 +71,12 @@ impl Lane<'_> {
         let PackedLayer { layer, facts, was_packed, arrived } = self.packed(way)?;
         let pushed = pushed(&layer, Some(&facts), facts.hash.clone(), was_packed);
         let tag = package::tag(way.package.name(), way.package.version(), &facts.hash);
-        let image = image::render_plain(&layer, facts)?;
+        let image = image::render_plain(
+            self.grounds.of(&ground::platform(way.package)),
+            way.package,
+            &layer,
+            facts,
+        )?;
         let tag = Tag::new(tag).expect("made of the characters a tag may have");
         let manifest = image.manifest.digest;
         let named = way.destination.is_named(tag.as_str(), &manifest)?;

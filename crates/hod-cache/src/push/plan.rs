@@ -7,7 +7,7 @@ use super::PushOptions;
 use super::describe::Contents;
 use super::destination::{self, Destination, Probe};
 use super::layer::Workshop;
-use crate::image::{self, Layer};
+use crate::image::{self, Ground, Layer};
 use crate::store::Record;
 use crate::{Error, Event, LocalStore, Package, package};
 
@@ -65,7 +65,7 @@ fn one(
     };
     let is_there = match (destination, &record) {
         (Some(destination), Some(record)) if package.as_installed().is_none() => {
-            is_named(destination, package, record)?
+            is_named(destination, package, record, workshop.options)?
         }
         _ => false,
     };
@@ -78,6 +78,7 @@ fn is_named(
     destination: &dyn Destination,
     package: &Package,
     record: &Record,
+    options: &PushOptions,
 ) -> Result<bool, Error> {
     let tag = package::tag(package.name(), package.version(), &record.facts.hash);
     let (Some(digest), Some(diff_id)) = (record.digest(), record.diff_id()) else {
@@ -87,7 +88,13 @@ fn is_named(
     let layer = Layer { codec, digest, size: record.size, diff_id };
     let name = package.name().to_owned();
     let version = package.version().to_owned();
-    let image =
-        image::render_plain(&layer, PackageFacts { name, version, ..record.facts.clone() })?;
+    // Of a base image nothing is asked here: with one, the image counts as new.
+    let ground = Ground { base: None, run: &options.images.run };
+    let image = image::render_plain(
+        ground,
+        package,
+        &layer,
+        PackageFacts { name, version, ..record.facts.clone() },
+    )?;
     destination.is_named(&tag, &image.manifest.digest)
 }

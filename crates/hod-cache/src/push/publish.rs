@@ -10,16 +10,18 @@ use hod_mirror::{Patience, SpackPublication, Waiting};
 use hod_spec::{DagHash, Spec, Topological};
 
 use super::destination::{Arrived, Destination, Message, ReadyImage};
+use super::ground::Grounds;
 use super::lane::{Names, Prepared};
 use super::{Image, Only, Outcome, PushOptions, Pushed};
 use crate::environment::Inspected;
-use crate::image::{self, Layer, Rendered};
+use crate::image::{self, Layer, Rendered, platform_of};
 use crate::{Error, Event, Installed, Package, Reporter, package};
 
 /// The one who publishes. Works in the order in which packages become ready.
 pub(super) struct Publisher<'a> {
     destination: &'a dyn Destination,
     packages: &'a [Package],
+    grounds: &'a Grounds<'a>,
     options: &'a PushOptions,
     reporter: &'a dyn Reporter,
     /// All specs of this push.
@@ -53,6 +55,7 @@ impl<'a> Publisher<'a> {
     pub(super) fn new(
         destination: &'a dyn Destination,
         packages: &'a [Package],
+        grounds: &'a Grounds<'a>,
         options: &'a PushOptions,
         reporter: &'a dyn Reporter,
     ) -> Self {
@@ -60,6 +63,7 @@ impl<'a> Publisher<'a> {
         Self {
             destination,
             packages,
+            grounds,
             options,
             reporter,
             pushed: pushed.map(Installed::hash).collect(),
@@ -93,9 +97,9 @@ impl<'a> Publisher<'a> {
         self.unsettled > 0
     }
 
-    /// In the order of the packages.
-    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
-        self.outcomes.into_iter().flatten().collect()
+    /// What came of the packages, in their order; and the layers that are known.
+    pub(super) fn into_parts(self) -> (Vec<Outcome>, HashMap<DagHash, Option<Layer>>) {
+        (self.outcomes.into_iter().flatten().collect(), self.layers)
     }
 
     /// Goes on with what `batch` tells.
@@ -268,7 +272,10 @@ impl<'a> Publisher<'a> {
                 }
             }
         }
-        let image = image::render_spec(installed, &layers, spec_text, facts, &mut self.inspected)?;
+        let ground = self.grounds.of(&platform_of(installed.spec()));
+        let inspected = &mut self.inspected;
+        let image = image::render_spec(ground, installed, &layers, spec_text, facts, inspected)?;
+        self.grounds.wait()?;
         let tag = package::spack_tag(installed.spec());
         prepared.pushed.image = Some(Image { tag: tag.clone(), manifest: image.manifest.digest });
         let tag = Tag::for_spack_entry(tag).expect("made of the characters a tag may have");

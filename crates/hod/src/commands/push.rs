@@ -35,6 +35,8 @@ pub(crate) fn run(
     }
     let store = local_store(printer)?;
     let opener = surroundings.opener(&arguments.registries);
+    let base_mirror = options.images.base.as_ref().map(|base| opener.base(base)).transpose()?;
+    let options = PushOptions { base_mirror, roots: targets.root_hashes(), ..options };
     if arguments.dry_run {
         return plan::run(
             &place,
@@ -89,6 +91,8 @@ fn options(
         private: specs.private,
         fail_fast: arguments.fail_fast,
         update_index: arguments.update_index,
+        images: arguments.images.options(std::env::vars_os())?,
         cancel: cancel.clone(),
+        ..PushOptions::default()
     })
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use hod_archive::Cancel;
+use hod_cache::BaseReference;
 use hod_mirror::registry::{Access, Reference, Registry, RegistryOptions, RetryWait};
 use hod_mirror::{Credentials, Keychain};
 use hod_mirror::{DirectoryMirror, Mirror};
@@ -170,6 +171,22 @@ impl Opener<'_> {
     ) -> anyhow::Result<Mirror> {
         let options = self.options(reference, place.credentials.clone());
         Ok(Mirror::Registry(Registry::open(reference.clone(), access, options)?))
+    }
+
+    /// The mirror that a base image is in.
+    pub(crate) fn base(&self, base: &BaseReference) -> anyhow::Result<Mirror> {
+        Ok(match base {
+            BaseReference::Registry(reference) => {
+                let options = self.options(reference, None);
+                Mirror::Registry(Registry::open(reference.clone(), Access::Pull, options)?)
+            }
+            BaseReference::Directory { path, .. } => {
+                Mirror::Directory(DirectoryMirror::open(path)?)
+            }
+            BaseReference::Layout { path, .. } => {
+                Mirror::Directory(DirectoryMirror::open_layout(path)?)
+            }
+        })
     }
 
     /// Asks a registry whether user and password are right.

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::shelf::Shelf;
 use crate::environment::Inspected;
 use crate::image::{
-    BaseImage, EnvSource, Ground, ImageError, Layer, Rendered, RunOptions, render_plain,
-    render_plain_on, render_roots, render_spec_on,
+    BaseImage, EnvSource, Ground, ImageError, Layer, Rendered, RunOptions, render_bare,
+    render_plain, render_roots, render_spec,
 };
 use crate::{Error, Installed, Package, SpackCommand, Wanted, find_installed};
 
@@ -65,7 +65,7 @@ impl Place {
         let installed: &Installed = package.as_installed().unwrap();
         let text = r#"{"_meta":{"version":5},"nodes":[]}"#;
         let mut inspected = Inspected::default();
-        render_spec_on(ground, installed, layers, text, None, &mut inspected).unwrap()
+        render_spec(ground, installed, layers, text, None, &mut inspected).unwrap()
     }
 }
 
@@ -343,12 +343,12 @@ fn a_prefix_stands_on_a_base_image_too() {
     let facts = || PackageFacts { name: "tool".to_owned(), ..PackageFacts::default() };
     let run = RunOptions::default();
     let nothing = Ground { base: None, run: &run };
-    let bare = render_plain_on(nothing, &package, &layer, facts()).unwrap();
-    assert_eq!(bare.manifest, render_plain(&layer, facts()).unwrap().manifest);
+    let bare = render_plain(nothing, &package, &layer, facts()).unwrap();
+    assert_eq!(bare.manifest, render_bare(&layer, facts()).unwrap().manifest);
 
     let (_, base) = oci_base(r#""config":{"Env":["PATH=/sbin","MANPATH=/man"]}"#);
     let ground = Ground { base: Some(&base), run: &run };
-    let image = render_plain_on(ground, &package, &layer, facts()).unwrap();
+    let image = render_plain(ground, &package, &layer, facts()).unwrap();
     let config = parse(&image.config);
     let at = prefix.display();
     let expected = [

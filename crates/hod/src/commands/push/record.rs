@@ -81,6 +81,7 @@ pub(super) fn finish(
         }
     }
     notes(summary, printer);
+    let tagged = tagged(mirror, refs.is_some(), summary, printer);
     if printer.is_json() {
         printer.json(&json!({
             "event": "finished", "verb": "push", "pushed": new.len(), "present": there,
@@ -100,7 +101,44 @@ pub(super) fn finish(
         printer.hint("run the same command again to push the rest");
         return ExitStatus::Interrupted;
     }
-    if failed.is_empty() { indexed } else { ExitStatus::Failure }
+    if failed.is_empty() && tagged == ExitStatus::Success { indexed } else { ExitStatus::Failure }
+}
+
+/// The image of all that was asked for.
+fn tagged(
+    mirror: &Mirror,
+    wants_reference: bool,
+    summary: &PushSummary,
+    printer: &Printer,
+) -> ExitStatus {
+    match &summary.tagged {
+        None => ExitStatus::Success,
+        Some((tag, Ok(tagged))) => {
+            let reference = reference(mirror, tag.as_str());
+            let pinned = match mirror.as_registry() {
+                Some(_) => format!("{reference}@{}", tagged.digest),
+                None => reference.clone(),
+            };
+            if printer.is_json() {
+                printer.json(&json!({
+                    "event": "tagged", "tag": tag.as_str(), "reference": pinned,
+                    "digest": tagged.digest.to_string(), "image": tagged.image.to_string(),
+                    "present": tagged.was_there,
+                }));
+            } else if wants_reference {
+                printer.data(pinned);
+            }
+            let already = if tagged.was_there { ", which it was" } else { "" };
+            printer.say(format_args!("Tagged {reference}{already}"));
+            ExitStatus::Success
+        }
+        Some((_, Err(error))) => {
+            for line in diagnostics::lines(error) {
+                printer.error(line);
+            }
+            ExitStatus::Failure
+        }
+    }
 }
 
 /// A line for each package.

@@ -31,6 +31,12 @@ impl Targets {
         package.as_installed().is_none() || self.roots.contains(&package.label())
     }
 
+    /// Hashes of the specs that were asked for.
+    pub(super) fn root_hashes(&self) -> Vec<DagHash> {
+        let roots = self.packages.iter().filter(|package| self.is_root(package));
+        roots.filter_map(|package| Some(package.as_installed()?.hash())).collect()
+    }
+
     /// Why there is nothing to push.
     pub(super) fn why_none(&self) -> String {
         match self.left_out.len() {
