@@ -2,6 +2,7 @@
 //! test wants broken. Where it is not installed these tests are skipped and say so.
 
 mod auth;
+mod copy;
 mod counts;
 mod faults;
 mod images;
