@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hod_testing::proxy::Proxy;
+use hod_testing::proxy::{Action, Proxy, Rule};
 use hod_testing::registry::{Auth, Options, Registry};
 use insta::assert_snapshot;
 
@@ -320,4 +320,53 @@ fn a_list_asks_for_no_more_than_it_needs() {
     let paths = asked(&format!("list -m {mirror} hello%gcc@12"));
     assert_eq!(of(&paths, "/blobs/"), 0, "the index is kept: {paths:?}");
     assert_eq!(story.run(&format!("list -m {mirror} hello@3")).code, Some(1));
+}
+
+#[test]
+fn a_download_that_breaks_off_or_is_damaged_is_taken_up_again_or_told() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let proxy = Proxy::start(server.host());
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", proxy.host());
+    story.done(&format!("copy oci-layout:{} {mirror}", by_spack().display()));
+
+    // One breaks off: the rest is asked for.
+    let of_layers =
+        |action| Rule { method: "GET", path: "/blobs/sha256:5fa342d4", ..Rule::new(action) };
+    proxy.rule(Rule { times: 1, ..of_layers(Action::TruncateResponse(50_000)) });
+    story.done(&format!("unpack hello -m {mirror} --to ./hello"));
+    assert!(story.at("hello/bin/hello").is_file());
+    story.done("cache prune --max-size 0");
+    proxy.clear_rules();
+
+    // A byte that is another one: nothing of it stays, neither the tree nor the blob.
+    proxy.rule(of_layers(Action::CorruptResponse(50_000)));
+    let ended = story.run(&format!("unpack hello -m {mirror} --to ./damaged"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(!story.at("damaged").exists());
+    let ended = story.run(&format!("copy {mirror} ./cache"));
+    assert!(ended.code == Some(1) && ended.stderr.contains("could not copy `hello-2.10"));
+    assert!(
+        !names(&story.at("home/.cache/hod/blobs/sha256")).iter().any(|n| n.starts_with("5fa3"))
+    );
+    proxy.clear_rules();
+    story.done(&format!("copy {mirror} ./cache"));
+    story.done("check ./cache");
+}
+
+#[test]
+fn the_prefix_in_a_tarball_of_spack_is_found_without_an_image() {
+    for (name, layout) in [("v3-signed", "v3"), ("v2-signed", "v2")] {
+        let story = Story::new();
+        crate::golden::copy_fixture(name, &story.at("cache"));
+        let shown = story.done("show hello -m ./cache");
+        assert!(shown.contains(&format!("layout    {layout}")), "{shown}");
+        story.done("unpack hello -m ./cache --to ./hello");
+        assert!(story.at("hello/bin/hello").is_file());
+        assert!(story.at("hello/.spack/spec.json").is_file());
+        // It is an entry and no image: there is nothing that a registry would hold.
+        let ended = story.run("copy ./cache oci-layout:./layout hello");
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("has no image that could be copied"), "{ended:?}");
+    }
 }
