@@ -1,11 +1,14 @@
 //! Copies that the command line alone does not show.
 
+use std::sync::Arc;
+
 use hod_archive::{Cancel, Codec, DiffId, Digest};
 use hod_cache::{Copied, CopyOptions, Event, LocalStore, copy, plan_copy};
 use hod_mirror::oci::{Descriptor, Document, ImageConfig, Index, Manifest, Platform, Tag};
-use hod_mirror::registry::RawManifest;
-use hod_mirror::{DirectoryMirror, Mirror, NamedManifest};
-use hod_testing::registry::Options;
+use hod_mirror::registry::{RawManifest, RegistryOptions};
+use hod_mirror::{Credentials, DirectoryMirror, Keychain, Mirror, NamedManifest};
+use hod_testing::registry::{Auth, Options};
+use hod_testing::token::{self, TokenServer, User};
 
 use crate::site::Site;
 
@@ -73,4 +76,30 @@ fn an_index_of_several_platforms_goes_with_all_its_images() {
         let again = copy(&pair[0], &pair[1], &store, &[], &options(), &quiet).unwrap();
         assert_eq!((again.new_images(), again.sent.blobs), (0, 0), "{again:?}");
     }
+}
+
+#[test]
+fn a_token_for_both_repositories_is_asked_for_where_blobs_are_mounted() {
+    let users = vec![User::new("me", "secret")];
+    let server = TokenServer::start(token::Options { users, ..token::Options::default() });
+    let auth = Auth::Token(&server);
+    let Some(site) = Site::open(&Options { auth, ..Options::default() }) else { return };
+    let host = site.proxy.host().to_owned();
+    let repository = |name: &str| {
+        let (username, password) = ("me".to_owned(), "secret".to_owned());
+        let keychain = Keychain::none().with(&host, Credentials::Basic { username, password });
+        let options =
+            RegistryOptions { keychain: Arc::new(keychain), ..RegistryOptions::default() };
+        Mirror::Registry(site.repository_with(name, options))
+    };
+    let place = tempfile::tempdir().unwrap();
+    let layout = DirectoryMirror::ensure_layout(place.path()).unwrap();
+    two_platforms(&layout);
+    let (quiet, store) = (|_: Event<'_>| {}, LocalStore::none());
+    let (a, b) = (repository("a"), repository("b"));
+    let all = copy(&Mirror::Directory(layout), &a, &store, &[], &options(), &quiet).unwrap();
+    assert!(all.is_complete(), "{all:?}");
+    let mounted = copy(&a, &b, &store, &[], &options(), &quiet).unwrap();
+    assert!(mounted.is_complete(), "{mounted:?}");
+    assert_eq!((mounted.sent.blobs, mounted.mounted.blobs), (0, 4), "{:#?}", site.told());
 }
