@@ -9,7 +9,7 @@ pub use hod_mirror::{IndexMode, IndexReport};
 use hod_mirror::{IndexOptions, Mirror, Patience, Waiting};
 use hod_spec::SpecFile;
 
-use crate::{Error, Event, Reporter};
+use crate::{Error, Event, LocalStore, Reporter};
 
 /// What an update of an index begins with.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +23,12 @@ pub enum News<'a> {
 
 /// Brings the index up to date with the entries of the mirror.
 ///
-/// `jobs`: threads that read entries of a directory.
+/// `store`: where what is read of a registry is kept. `jobs`: threads that read entries of a
+/// directory.
 pub fn index(
     mirror: &Mirror,
     news: News<'_>,
+    store: &LocalStore,
     jobs: NonZeroUsize,
     cancel: &Cancel,
     reporter: &dyn Reporter,
@@ -53,7 +55,7 @@ pub fn index(
                 News::Published(added) => (added, None),
             };
             let read = |registry: &Registry, descriptor: &Descriptor| {
-                registry.read_blob(descriptor, descriptor.size)
+                store.read_or_fetch(registry, descriptor)
             };
             registry.update_index(&RegistryIndexOptions {
                 added,

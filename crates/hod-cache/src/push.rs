@@ -15,6 +15,7 @@ mod destination;
 mod frame;
 mod ground;
 mod lane;
+mod lanes;
 mod layer;
 mod plan;
 mod publish;
@@ -22,11 +23,9 @@ mod tag;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use hod_archive::{Cancel, Codec, DiffId, Digest, Encoders, Encoding};
+use hod_archive::{Cancel, Codec, DiffId, Digest, Encoding};
 use hod_mirror::oci::Tag;
 use hod_mirror::{IndexReport, Mirror};
 use hod_spec::DagHash;
@@ -37,10 +36,9 @@ use crate::index::{News, index};
 use crate::selection::{LeftOut, Reason};
 use crate::{Error, Event, LocalStore, Package, Reporter};
 pub use describe::Contents;
-use destination::{Destination, Message, Probe};
+use destination::Probe;
 use ground::Grounds;
-use lane::Lane;
-use layer::{Way, Workshop};
+use lanes::Lanes;
 pub use plan::{Planned, plan};
 use publish::Publisher;
 use tag::Tagging;
@@ -214,16 +212,6 @@ impl PushSummary {
     }
 }
 
-/// Most packages packed at the same time: enough to hide one package's beginning and end behind
-/// another's middle, few enough that each has memory to read ahead.
-const LANES: usize = 4;
-
-/// How often somebody looks whether the push is to end.
-const GLANCE: Duration = Duration::from_millis(50);
-
-/// How long what is ready waits for company.
-const MOMENT: Duration = Duration::from_millis(300);
-
 /// Pushes `packages` to `mirror`. One that fails does not stop the others: what went wrong with a
 /// package is in its [`Outcome`].
 ///
@@ -270,7 +258,9 @@ pub fn push(
     for (index, pushed) in settled {
         publisher.settle(index, pushed);
     }
-    work.iter().for_each(|&index| publisher.expect(index));
+    for &index in &work {
+        publisher.expect(index);
+    }
     let there = packages.len() - left_out.len() - work.len();
     reporter.report(Event::Probed { there, left: work.len() });
     if work.is_empty() {
@@ -290,7 +280,7 @@ pub fn push(
         (tag.clone(), tagging.publish(tag))
     });
     let index = (options.update_index && !options.cancel.is_cancelled())
-        .then(|| update_index(mirror, &outcomes, options, reporter));
+        .then(|| update_index(mirror, &outcomes, store, options, reporter));
     Ok(PushSummary { outcomes, left_out, recipes, tagged, index, took: start.elapsed() })
 }
 
@@ -298,6 +288,7 @@ pub fn push(
 fn update_index(
     mirror: &Mirror,
     outcomes: &[Outcome],
+    store: &LocalStore,
     options: &PushOptions,
     reporter: &dyn Reporter,
 ) -> Result<IndexReport, Error> {
@@ -316,7 +307,7 @@ fn update_index(
     }
     let published: Vec<_> = published.into_iter().map(|metadata| metadata.spec_file).collect();
     let news = News::Published(&published);
-    index(mirror, news, options.jobs, &options.cancel, reporter)
+    index(mirror, news, store, options.jobs, &options.cancel, reporter)
 }
 
 /// Specs that are to be packed and whose recipes forbid it; and how many had one.
@@ -342,116 +333,4 @@ fn forbidden(packages: &[Package], probes: &[Probe]) -> (Vec<LeftOut>, Option<Re
         }
     }
     (left_out, Some(recipes))
-}
-
-/// The threads that prepare packages.
-struct Lanes<'a> {
-    destination: &'a dyn Destination,
-    packages: &'a [Package],
-    probes: &'a [Probe],
-    grounds: &'a Grounds<'a>,
-    /// Which of the packages.
-    work: &'a [usize],
-}
-
-/// Says when a thread ends, however it ends.
-struct LaneEnd(Sender<Message>);
-
-impl Drop for LaneEnd {
-    fn drop(&mut self) {
-        let has_panicked = std::thread::panicking();
-        let _ = self.0.send(Message::LaneEnded { has_panicked });
-    }
-}
-
-impl Lanes<'_> {
-    fn run(
-        &self,
-        publisher: &mut Publisher<'_>,
-        store: &LocalStore,
-        options: &PushOptions,
-        reporter: &dyn Reporter,
-    ) {
-        let encoders = Encoders::new(options.jobs.get());
-        let lanes = self.work.len().min(LANES).min(options.jobs.get()).max(1);
-        let next = AtomicUsize::new(0);
-        let has_failed = AtomicBool::new(false);
-        let (sender, messages) = mpsc::channel::<Message>();
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.grounds.copy(store, options));
-            for _ in 0..lanes {
-                let workshop = Workshop { store, options, shares: lanes, reporter };
-                let lane = Lane { workshop, encoders: &encoders, grounds: self.grounds };
-                let (sender, next, has_failed) = (sender.clone(), &next, &has_failed);
-                scope.spawn(move || {
-                    let _end = LaneEnd(sender.clone());
-                    while let Some(&index) = self.work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let prepared = if options.cancel.is_cancelled() {
-                            Err(Error::Cancelled)
-                        } else if options.fail_fast && has_failed.load(Ordering::Relaxed) {
-                            Err(Error::NotTried)
-                        } else {
-                            let package = &self.packages[index];
-                            let destination = self.destination;
-                            let way = Way { index, package, destination, messages: &sender };
-                            lane.prepare(way, &self.probes[index])
-                        };
-                        has_failed.fetch_or(prepared.is_err(), Ordering::Relaxed);
-                        let _ = sender.send(Message::Prepared(index, prepared));
-                    }
-                });
-            }
-            self.publish(publisher, lanes, &sender, &messages, options);
-        });
-    }
-
-    /// Publishes until all packages have their outcome.
-    fn publish(
-        &self,
-        publisher: &mut Publisher<'_>,
-        mut lanes: usize,
-        sender: &Sender<Message>,
-        messages: &Receiver<Message>,
-        options: &PushOptions,
-    ) {
-        let mut has_aborted = false;
-        while publisher.is_open() {
-            let first = match messages.recv_timeout(GLANCE) {
-                Ok(message) => message,
-                Err(_) => {
-                    if options.cancel.is_cancelled() && !has_aborted {
-                        self.destination.abort();
-                        has_aborted = true;
-                    }
-                    continue;
-                }
-            };
-            let mut batch = vec![first];
-            // What is ready by now or will be in a moment is published together: a directory's
-            // index is written, and brought to disk, once for all of it.
-            let deadline = Instant::now() + MOMENT;
-            loop {
-                let is_news = |message: &Message| matches!(message, Message::Prepared(..));
-                lanes -= batch
-                    .last()
-                    .map_or(0, |last| usize::from(matches!(last, Message::LaneEnded { .. })));
-                let waits = self.destination.gathers() && lanes > 0 && batch.iter().any(is_news);
-                let next = if waits {
-                    messages.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-                } else {
-                    messages.try_recv().ok()
-                };
-                match next {
-                    Some(message) => batch.push(message),
-                    None => break,
-                }
-            }
-            // Its packages will never come; the panic goes on when the threads are joined.
-            let has_panicked = |m: &Message| matches!(m, Message::LaneEnded { has_panicked: true });
-            if batch.iter().any(has_panicked) {
-                return;
-            }
-            publisher.take(batch, sender);
-        }
-    }
 }

@@ -66,6 +66,7 @@ pub(crate) enum ColorChoice {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for a moment")]
 pub(crate) enum Command {
     /// Pack installed specs or install prefixes and push them to a mirror
     #[command(after_help = PUSH_EXAMPLES)]
@@ -385,9 +386,12 @@ pub(crate) struct Show {
 pub(crate) struct Index {
     /// The mirror: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
     pub(crate) mirror: OsString,
-    /// Threads that read entries [default: cores]
+    /// Threads that read entries of a directory [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Read all entries of a registry again, not only those that the index lacks
+    #[arg(long)]
+    pub(crate) rebuild: bool,
     #[command(flatten)]
     pub(crate) registries: Registries,
 }

@@ -116,7 +116,7 @@ pub(super) struct ReadyImage {
 /// What threads tell the one who publishes.
 pub(super) enum Message {
     /// Packing is done, and whether the layer is in the mirror as well.
-    Prepared(usize, Result<(Prepared, Arrived), Error>),
+    Prepared(usize, Result<(Box<Prepared>, Arrived), Error>),
     /// The layer is in the mirror.
     Uploaded(usize, Result<(), Error>),
     /// The image has its name.

@@ -2,6 +2,7 @@
 //! packages are packed, and how containers start.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, OnceLock};
 
 use hod_mirror::Mirror;
@@ -35,9 +36,8 @@ impl<'a> Grounds<'a> {
             for package in packages {
                 let platform = platform(package);
                 let key = (platform.architecture.clone(), platform.os.clone());
-                if !bases.contains_key(&key) {
-                    let base = BaseImage::fetch(from.images(), &base.name(), &platform)?;
-                    bases.insert(key, base);
+                if let Entry::Vacant(vacant) = bases.entry(key) {
+                    vacant.insert(BaseImage::fetch(from.images(), &base.name(), &platform)?);
                 }
             }
         }

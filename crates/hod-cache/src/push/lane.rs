@@ -35,7 +35,11 @@ pub(super) enum Names {
     Plain(Option<(Tag, Box<Rendered>)>),
     /// A spec has an entry in the build cache, unless it is there already, and an image that needs
     /// the layers of its dependencies.
-    Spec { entry: Option<SpackPublication>, spec_text: String, facts: Option<Box<PackageFacts>> },
+    Spec {
+        entry: Option<Box<SpackPublication>>,
+        spec_text: String,
+        facts: Option<Box<PackageFacts>>,
+    },
 }
 
 impl Prepared {
@@ -124,7 +128,7 @@ impl Lane<'_> {
                 let package = &package.label();
                 self.workshop.reporter.report(Event::Warning { package, message });
             }
-            destination.entry(spec, &spec_text, &layer)?
+            destination.entry(spec, &spec_text, &layer)?.map(Box::new)
         };
         // The image stays as it is if it is of this very layer.
         let is_kept = !is_forced && probe.image_layer == Some(layer.digest);

@@ -108,10 +108,10 @@ impl<'a> Publisher<'a> {
         for message in batch {
             match message {
                 Message::Prepared(index, Ok((prepared, Arrived::Already))) => {
-                    arrived.push((index, prepared));
+                    arrived.push((index, *prepared));
                 }
                 Message::Prepared(index, Ok((prepared, Arrived::Later))) => {
-                    let half = Half::Prepared(Box::new(prepared));
+                    let half = Half::Prepared(prepared);
                     arrived.extend(self.join(index, half));
                 }
                 Message::Uploaded(index, result) => {
@@ -158,7 +158,7 @@ impl<'a> Publisher<'a> {
         let publications: Vec<SpackPublication> = prepared
             .iter()
             .filter_map(|(_, ready)| match &ready.names {
-                Names::Spec { entry, .. } => entry.clone(),
+                Names::Spec { entry, .. } => entry.as_deref().cloned(),
                 Names::Plain(_) => None,
             })
             .collect();

@@ -9,8 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use fs_err::{self as fs, File};
 use hod_archive::Digest;
+use hod_mirror::oci::Descriptor;
+use hod_mirror::registry::Registry;
 
 use super::{LocalStore, touch};
+
+/// An index of a registry may be large, and nothing else that is read at once.
+const DOCUMENT_LIMIT: u64 = 2 << 30;
 
 /// What a process left behind in the spool is nobody's after this long.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -107,6 +112,21 @@ impl LocalStore {
         }
         let _ = touch(&path);
         Some(bytes)
+    }
+
+    /// A small blob of a registry, from here if it is here.
+    pub(crate) fn read_or_fetch(
+        &self,
+        registry: &Registry,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<u8>, hod_mirror::Error> {
+        let Descriptor { digest, size, .. } = *descriptor;
+        if let Some(bytes) = self.read(&digest, size) {
+            return Ok(bytes);
+        }
+        let bytes = registry.read_blob(descriptor, DOCUMENT_LIMIT)?;
+        self.keep_bytes(&digest, &bytes);
+        Ok(bytes)
     }
 
     /// Keeps a small blob of this digest. What cannot be kept is not: the store only saves work.

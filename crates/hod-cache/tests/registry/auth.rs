@@ -112,7 +112,7 @@ fn a_token_that_runs_out_while_a_layer_is_sent_costs_one_attempt() {
     let host = site.proxy.host().to_owned();
     let refused = Action::Respond(hod_testing::http::Answer::new(401).header(
         "WWW-Authenticate",
-        &format!("Bearer realm=\"{}\",service=\"{}\"", server.realm(), token::SERVICE),
+        format!("Bearer realm=\"{}\",service=\"{}\"", server.realm(), token::SERVICE),
     ));
     let rule = Rule { method: "PATCH", times: 1, ..Rule::new(refused) };
     let rule = site.proxy.rule(rule);

@@ -3,7 +3,7 @@
 use hod_cache::{IndexMode, PushOptions};
 use hod_testing::registry::Options;
 
-use crate::site::{Site, good, memory, none, told};
+use crate::site::{Site, good, index, memory, none, told};
 
 /// Specs that `hello` and `libpng` bring along, themselves included.
 const NAMES: [&str; 2] = ["hello", "libpng"];
@@ -78,20 +78,20 @@ fn another_process_indexes_for_two_requests_a_spec() {
     let Some(site) = Site::open(&Options::default()) else { return };
     let registry = site.repository("a/cache");
     good(site.push(&registry, &["zlib"], &none(), &PushOptions::default()));
-    site.index(&registry, IndexMode::Incremental);
+    index(&registry, IndexMode::Incremental);
     let k = good(site.push(&registry, &NAMES, &none(), &PushOptions::default()))
         .pushed()
         .filter(|(_, pushed)| !pushed.was_there)
         .count();
     site.proxy.clear();
-    let report = site.index(&site.repository("a/cache"), IndexMode::Incremental);
+    let report = index(&site.repository("a/cache"), IndexMode::Incremental);
     assert_eq!(report.read, k as u64);
     let requests = site.proxy.requests().iter().map(told).collect::<Vec<_>>();
     let pages = requests.iter().filter(|request| *request == "GET tags/list").count();
     assert!(requests.len() <= 2 * k + 8 + pages, "{requests:#?}");
     // And with nothing new, it only looks.
     site.proxy.clear();
-    let report = site.index(&site.repository("a/cache"), IndexMode::Incremental);
+    let report = index(&site.repository("a/cache"), IndexMode::Incremental);
     assert!(!report.is_changed);
     assert!(site.proxy.requests().len() <= 5, "{:#?}", site.told());
 }

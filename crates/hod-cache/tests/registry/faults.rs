@@ -303,7 +303,7 @@ fn a_listing_that_never_ends_ends() {
     let page = |next: &str| {
         http::Answer::new(200)
             .header("Content-Type", "application/json")
-            .header("Link", &format!("<{next}>; rel=\"next\""))
+            .header("Link", format!("<{next}>; rel=\"next\""))
             .body(br#"{"name":"a/b","tags":["b","a"]}"#)
     };
     site.proxy.rule(on("GET", "last=1", 100, Action::Respond(page("/v2/a/b/tags/list?last=1"))));

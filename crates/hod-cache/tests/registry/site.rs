@@ -50,17 +50,18 @@ impl Site {
         hod_cache::push(&mirror, &packages, store, options, &|_: Event<'_>| {}).unwrap()
     }
 
-    pub(crate) fn index(&self, of: &Registry, mode: IndexMode) -> IndexReport {
-        let mirror = Mirror::Registry(of.clone());
-        let cancel = hod_archive::Cancel::default();
-        let quiet = |_: Event<'_>| {};
-        hod_cache::index(&mirror, News::All(mode), NonZeroUsize::MIN, &cancel, &quiet).unwrap()
-    }
-
     /// What went through the proxy, one `METHOD path` each, digests and sessions left out.
     pub(crate) fn told(&self) -> Vec<String> {
         self.proxy.requests().iter().map(told).collect()
     }
+}
+
+/// Brings an index up to date.
+pub(crate) fn index(of: &Registry, mode: IndexMode) -> IndexReport {
+    let mirror = Mirror::Registry(of.clone());
+    let cancel = hod_archive::Cancel::default();
+    let quiet = |_: Event<'_>| {};
+    hod_cache::index(&mirror, News::All(mode), &none(), NonZeroUsize::MIN, &cancel, &quiet).unwrap()
 }
 
 /// A request in short.

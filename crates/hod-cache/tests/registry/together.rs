@@ -9,7 +9,7 @@ use hod_mirror::registry::{HOD_INDEX, Registry, SPACK_INDEX};
 use hod_testing::proxy::{Action, Rule};
 use hod_testing::registry::Options;
 
-use crate::site::{Site, good, none};
+use crate::site::{Site, good, index, none};
 
 fn read(registry: &Registry, descriptor: &Descriptor) -> Result<Vec<u8>, hod_mirror::Error> {
     registry.read_blob(descriptor, descriptor.size)
@@ -99,7 +99,7 @@ fn what_is_gone_leaves_the_index() {
     let deleted =
         hod_testing::http::request(site.server.host(), "DELETE", &path, &[], b"").unwrap();
     assert_eq!(deleted.status, 202);
-    let report = site.index(&site.repository("a/b"), IndexMode::Incremental);
+    let report = index(&site.repository("a/b"), IndexMode::Incremental);
     assert_eq!(report.dropped, 1);
     assert!(!indexed(&registry).contains("bzip2") && indexed(&registry).contains("zlib"));
 }
@@ -115,7 +115,7 @@ fn a_foreign_tag_does_not_stop_the_index() {
     let wrong = format!("zlib-1-{}.spack", "a".repeat(32));
     let tag = hod_mirror::oci::Tag::for_spack_entry(wrong.clone()).unwrap();
     registry.put_manifest(&tag, &manifest).unwrap();
-    let report = site.index(&site.repository("a/b"), IndexMode::Rebuild);
+    let report = index(&site.repository("a/b"), IndexMode::Rebuild);
     assert_eq!(report.skipped.len(), 1);
     assert_eq!(report.skipped[0].path.to_string_lossy(), wrong);
     assert!(indexed(&registry).contains("zlib"));

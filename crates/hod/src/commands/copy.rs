@@ -61,8 +61,14 @@ pub(crate) fn run(
     }
     let has_index = to_mirror.as_directory().is_none_or(DirectoryMirror::has_spack_half);
     if arguments.update_index && has_index {
-        let report =
-            index(&to_mirror, News::Published(&summary.specs), jobs(None), cancel, &reporter)?;
+        let report = index(
+            &to_mirror,
+            News::Published(&summary.specs),
+            &store,
+            jobs(None),
+            cancel,
+            &reporter,
+        )?;
         if printer.is_json() {
             printer.json(&super::index::as_json(&report));
         }

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use hod_archive::Cancel;
 use hod_cache::{Event, IndexMode, IndexReport, News, index};
-use hod_mirror::SkippedEntry;
+use hod_mirror::{Mirror, SkippedEntry};
 use serde_json::json;
 
 use super::jobs;
 use crate::cli;
+use crate::settings::local_store;
 use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{count, duration};
 use crate::ui::{ExitStatus, Printer, Progress, diagnostics};
@@ -22,14 +23,25 @@ pub(crate) fn run(
     let surroundings = Surroundings::new(printer, cancel);
     let place = surroundings.mirror(&arguments.mirror, Direction::Push)?;
     let mirror = surroundings.opener(&arguments.registries).open_to_push(&place)?;
+    // To read all of a directory costs little; each package of a registry costs two requests.
+    let mode = match &mirror {
+        Mirror::Registry(_) if !arguments.rebuild => IndexMode::Incremental,
+        _ => IndexMode::Rebuild,
+    };
     let progress = Progress::new(printer);
     let reporter = |event: Event<'_>| match event {
         Event::Indexing { done, total } => progress.count("reading entries", done, total),
         Event::Waiting { waiting } => progress.aside(|| super::waiting(waiting, printer)),
         _ => {}
     };
-    let report =
-        index(&mirror, News::All(IndexMode::Rebuild), jobs(arguments.jobs), cancel, &reporter);
+    let report = index(
+        &mirror,
+        News::All(mode),
+        &local_store(printer)?,
+        jobs(arguments.jobs),
+        cancel,
+        &reporter,
+    );
     progress.end("reading entries");
     let report = report?;
     if printer.is_json() {

@@ -120,6 +120,10 @@ impl Destination for Directory<'_> {
         spec_text: &str,
         layer: &Layer,
     ) -> Result<Option<SpackPublication>, Error> {
+        // A bare image layout has images and nothing else.
+        if !self.mirror.has_spack_half() {
+            return Ok(None);
+        }
         let error = |source| self.error(source);
         self.mirror.share_with_spack(&layer.digest, layer.size).map_err(error)?;
         let spec_blob = self.mirror.put_spec_blob(spec_text).map_err(error)?;

@@ -54,14 +54,13 @@ impl<'a> Repository<'a> {
         let tag = package::spack_tag(spec);
         let known =
             self.manifests.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).cloned();
-        let raw = match known {
-            Some(raw) => raw,
-            None => {
-                let raw = self.registry.manifest(&tag).map_err(|source| self.error(source))?;
-                let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
-                manifests.insert(tag, raw.clone());
-                raw
-            }
+        let raw = if let Some(raw) = known {
+            raw
+        } else {
+            let raw = self.registry.manifest(&tag).map_err(|source| self.error(source))?;
+            let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+            manifests.insert(tag, raw.clone());
+            raw
         };
         // One that cannot be read counts as absent: pushing mends it.
         Ok(raw.and_then(|raw| raw.into_manifest().ok()))
@@ -104,8 +103,11 @@ impl Destination for Repository<'_> {
         if !media_type::is_config(&manifest.config.media_type) {
             return Ok(None);
         }
-        let config: Document<ImageConfig> =
-            self.registry.read_document(&manifest.config).map_err(|source| self.error(source))?;
+        let bytes = self
+            .store
+            .read_or_fetch(self.registry, &manifest.config)
+            .map_err(|source| self.error(source))?;
+        let Ok(config) = Document::<ImageConfig>::parse(bytes) else { return Ok(None) };
         let layer = |own: &hod_mirror::oci::Descriptor| {
             Some(Layer {
                 codec: Codec::from_media_type(&own.media_type)?,
@@ -189,6 +191,8 @@ impl Destination for Repository<'_> {
 
     fn publish(&self, images: Vec<ReadyImage>, _patience: &Patience<'_>, to: &Sender<Message>) {
         for ReadyImage { index, tag, image } in images {
+            // Whoever makes the index next on this machine need not fetch it.
+            self.store.keep_bytes(&Digest::of(&image.config), &image.config);
             let (registry, to) = (self.registry.clone(), to.clone());
             self.pool.run(move || {
                 let result = registry

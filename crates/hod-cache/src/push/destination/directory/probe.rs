@@ -65,8 +65,13 @@ pub(super) fn probe(
             && mirror.has_blob(&own.digest, own.size).ok()?;
         is_whole.then(|| (descriptor.clone(), manifest))
     });
-    let image_layer = image.as_ref().and_then(|(_, manifest)| manifest.layers.last());
-    let image_layer = image_layer.map(|layer| layer.digest);
+    let own = image.as_ref().and_then(|(_, manifest)| manifest.layers.last());
+    let image_layer = own.map(|layer| layer.digest);
+    if !mirror.has_spack_half() {
+        let entry = own.map(|layer| Blob { digest: layer.digest, size: layer.size });
+        let image = image.map(|(descriptor, _)| descriptor);
+        return Ok(Probe { entry, image, image_layer, is_signed: false });
+    }
     let image = image.map(|(descriptor, _)| descriptor);
     // Where nothing is left to do no content is read. Any other entry may be of another spec.
     let entry = found.and_then(|entry| {
