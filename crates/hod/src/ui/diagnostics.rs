@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{Error, PackageError, Place};
 use hod_mirror::CredentialsError;
+use hod_mirror::registry::{Refusal, RegistryError};
 use hod_store::{EditMirrorsError, MirrorUrlError};
 
 use crate::commands::UsageError;
@@ -319,7 +320,78 @@ fn mirror(error: &hod_mirror::Error) -> Option<String> {
             path.join("cache").display()
         )),
         hod_mirror::Error::NewerLayout { .. } => Some("install a newer hod".to_owned()),
+        hod_mirror::Error::Registry(error) => registry(error),
         _ => None,
+    }
+}
+
+/// What can be done about what a registry says.
+fn registry(error: &RegistryError) -> Option<String> {
+    match error {
+        RegistryError::Exhausted { source, .. } if source.refusal().is_none() => {
+            return registry(source);
+        }
+        RegistryError::Unreachable { source, .. } | RegistryError::Broken { source, .. }
+            if source.kind() == io::ErrorKind::InvalidData =>
+        {
+            return Some(
+                "name the certificate of its authority with `--ca-file PEM`; a registry without \
+                 TLS is `oci+http://…`"
+                    .to_owned(),
+            );
+        }
+        RegistryError::Unreachable { .. } => {
+            return Some(
+                "see whether its name is right, and whether HTTPS_PROXY leads to it".to_owned(),
+            );
+        }
+        RegistryError::NotARegistry { .. } => {
+            return Some(
+                "name it as for docker, `oci://HOST/NAME`, without the path of a web page"
+                    .to_owned(),
+            );
+        }
+        _ => {}
+    }
+    let host = host(error);
+    Some(match error.refusal()? {
+        Refusal::Unauthorized => format!("`hod login {host}` says who you are"),
+        Refusal::Denied => {
+            format!("`hod login {host}` as somebody who may do this, or name another repository")
+        }
+        Refusal::NotFound => {
+            "see whether the repository is spelled right; some must be made first".to_owned()
+        }
+        Refusal::TooLarge => {
+            "push fewer layers or smaller packages, or raise the limit at the registry".to_owned()
+        }
+        Refusal::RateLimited => {
+            format!(
+                "run the same command again later, or with fewer `--connections`; `hod login {host}` may raise the limit"
+            )
+        }
+        Refusal::Full => {
+            "make room at the registry and run the same command again; what is there is not sent \
+             again"
+                .to_owned()
+        }
+        Refusal::Unavailable => {
+            "run the same command again later: what is there is not sent again".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// Of the registry that said it; of a token server, the registry whose token it is.
+fn host(error: &RegistryError) -> &str {
+    match error {
+        RegistryError::Token { host, .. } => host,
+        RegistryError::Exhausted { source, .. } => host(source),
+        RegistryError::Refused { url, .. } => {
+            let rest = url.split_once("://").map_or(&**url, |(_, rest)| rest);
+            rest.split('/').next().unwrap_or(rest)
+        }
+        _ => "HOST",
     }
 }
 
