@@ -111,6 +111,8 @@ pub(super) struct ReadyImage {
     pub(super) index: usize,
     pub(super) tag: Tag,
     pub(super) image: Rendered,
+    /// Some of it may be there from a push that was interrupted.
+    pub(super) may_be_there: bool,
 }
 
 /// What threads tell the one who publishes.

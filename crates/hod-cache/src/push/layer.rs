@@ -148,7 +148,6 @@ impl Workshop<'_> {
         )
         .map_err(|source| pack_error(package, source))?;
         sink.flush().map_err(|source| pack_error(package, PackError::Write { source }))?;
-        let arrived = sink.complete(packed.digest, packed.size)?;
 
         for (name, what) in &packed.facts.skipped {
             let name = String::from_utf8_lossy(name);
@@ -162,6 +161,8 @@ impl Workshop<'_> {
         let newest = packed.fingerprint.newest;
         let key = LocalStore::key(package, encoding, mtime, &frame.context());
         let _ = self.store.remember(&key, &record, newest, began);
+        // Only now may the blob arrive: what has arrived is remembered, whenever this ends.
+        let arrived = sink.complete(packed.digest, packed.size)?;
         let layer = Layer {
             codec: encoding.codec(),
             digest: packed.digest,

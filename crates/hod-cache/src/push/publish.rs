@@ -227,7 +227,8 @@ impl<'a> Publisher<'a> {
         for (index, mut prepared) in std::mem::take(&mut self.ready) {
             match self.image(index, &mut prepared) {
                 Ok(Some((tag, image))) => {
-                    images.push(ReadyImage { index, tag, image });
+                    let may_be_there = !prepared.pushed.was_packed;
+                    images.push(ReadyImage { index, tag, image, may_be_there });
                     self.publishing.insert(index, prepared);
                 }
                 Ok(None) => {

@@ -18,6 +18,7 @@ mod mirror;
 mod push;
 mod read;
 mod reliability;
+mod reliability_registry;
 mod reliability_spack;
 mod spack;
 mod story;

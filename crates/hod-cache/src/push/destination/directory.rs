@@ -143,7 +143,7 @@ impl Destination for Directory<'_> {
     fn publish(&self, images: Vec<ReadyImage>, patience: &Patience<'_>, to: &Sender<Message>) {
         let mut publications = Vec::with_capacity(images.len());
         let mut indexes = Vec::with_capacity(images.len());
-        for ReadyImage { index, tag, image } in images {
+        for ReadyImage { index, tag, image, .. } in images {
             match self.put(&image) {
                 Ok(descriptor) => {
                     publications.push(Publication { tag, descriptor });

@@ -190,13 +190,14 @@ impl Destination for Repository<'_> {
     }
 
     fn publish(&self, images: Vec<ReadyImage>, _patience: &Patience<'_>, to: &Sender<Message>) {
-        for ReadyImage { index, tag, image } in images {
+        for ReadyImage { index, tag, image, may_be_there } in images {
             // Whoever makes the index next on this machine need not fetch it.
             self.store.keep_bytes(&Digest::of(&image.config), &image.config);
             let (registry, to) = (self.registry.clone(), to.clone());
             self.pool.run(move || {
+                let options = UploadOptions { ask_first: may_be_there, ..UploadOptions::default() };
                 let result = registry
-                    .upload(BlobSource::Bytes(&image.config), UploadOptions::default())
+                    .upload(BlobSource::Bytes(&image.config), options)
                     .and_then(|_| registry.put_manifest(&tag, &image.manifest));
                 let place = registry.reference().url();
                 let result = result.map_err(|source| Error::mirror(place, source));
