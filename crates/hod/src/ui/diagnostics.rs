@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{Error, PackageError, Place};
 use hod_mirror::CredentialsError;
+use hod_mirror::registry::RegistryError;
 use hod_store::{EditMirrorsError, MirrorUrlError};
 
 use crate::commands::UsageError;
@@ -17,6 +18,8 @@ use crate::surroundings::{NoMirrors, UnknownMirror};
 
 use super::printer::{ERROR, HINT};
 use super::{ExitStatus, Printer};
+
+mod registry;
 
 /// At most so many hints.
 const HINTS: usize = 2;
@@ -123,8 +126,15 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
 /// Commands to type or settings to change, the most specific first.
 pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut hints = Vec::new();
+    let mut is_registry = false;
     for cause in causes(error) {
-        if let Some(error) = find::<Error>(cause) {
+        if let Some(error) = registry_error(cause) {
+            // The outermost knows best: see there.
+            if !is_registry {
+                hints.extend(registry::hint(error));
+            }
+            is_registry = true;
+        } else if let Some(error) = find::<Error>(cause) {
             hints.extend(cache(error));
         } else if let Some(error) = find::<PackageError>(cause) {
             hints.extend(package(error));
@@ -157,6 +167,14 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
     hints.dedup();
     hints.truncate(HINTS);
     hints
+}
+
+/// Also where it is the same error as that of the mirror.
+fn registry_error<'e>(cause: &'e (dyn StdError + 'static)) -> Option<&'e RegistryError> {
+    match find(cause) {
+        Some(hod_mirror::Error::Registry(error)) => Some(error),
+        _ => find(cause),
+    }
 }
 
 fn cache(error: &Error) -> Option<String> {
