@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hod_archive::Digest;
 
 pub use blob::{BlobWriter, Linked, Stored};
+pub(crate) use check::with_sources;
 pub use check::{CheckProgress, CheckReport, Finding, Problem, Role};
 pub use lock::{LockHolder, Patience, Waiting};
 pub use publish::Publication;

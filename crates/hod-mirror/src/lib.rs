@@ -1,10 +1,10 @@
 //! Where blobs and manifests live.
 //!
-//! The only mirror so far is [`DirectoryMirror`]: one directory that holds an OCI image layout in
-//! `oci/`, so that `skopeo` and `podman` read from it what Hod pushed, and that is a build cache of
-//! Spack as well, so that Spack installs from it. Its layout is described in
-//! `docs/formats/directory-mirror.md`; the documents of the two halves are in [`oci`] and
-//! [`spack`].
+//! A [`DirectoryMirror`] is one directory that holds an OCI image layout in `oci/`, so that
+//! `skopeo` and `podman` read from it what Hod pushed, and that is a build cache of Spack as well,
+//! so that Spack installs from it (`docs/formats/directory-mirror.md`). A
+//! [`Registry`](registry::Registry) is a repository of a container registry, which Spack reads as
+//! well. What both have is an [`ImageMirror`]; the documents are in [`oci`] and [`spack`].
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -42,8 +42,7 @@
 //! # }
 //! ```
 //!
-//! What this crate does not do: it packs nothing, makes and verifies no signatures, and speaks to no
-//! network.
+//! What this crate does not do: it packs nothing, and makes and verifies no signatures.
 
 mod credentials;
 mod directory;

@@ -3,6 +3,7 @@
 mod agent;
 mod auth;
 mod challenge;
+mod check;
 mod client;
 mod download;
 mod error;
@@ -18,6 +19,7 @@ use std::sync::{Arc, PoisonError};
 
 use hod_archive::Digest;
 
+pub use check::CheckDepth;
 pub use client::{Access, OnWait, RegistryOptions, RetryWait};
 pub use download::Download;
 pub use error::{Refusal, RegistryError};
@@ -94,6 +96,22 @@ impl Registry {
             return Ok(true);
         }
         Ok(self.0.repeatedly(|_| self.0.has_blob(digest, Some(size)))?)
+    }
+
+    /// The size of a blob, as far as the registry tells it; `None` if there is no such blob.
+    pub fn blob_size(&self, digest: &Digest) -> Result<Option<Option<u64>>, Error> {
+        Ok(self.0.repeatedly(|_| {
+            let url = self.0.url(&format!("blobs/{digest}"));
+            let response = self.0.send(Request::new("HEAD", url))?;
+            match response.status {
+                200 => {
+                    let size = response.header("content-length");
+                    Ok(Some(size.and_then(|text| text.parse().ok())))
+                }
+                404 => Ok(None),
+                _ => Err(response.into_error()),
+            }
+        })?)
     }
 
     /// Brings a blob in.

@@ -400,6 +400,9 @@ pub(crate) struct Index {
 pub(crate) struct Check {
     /// The mirror: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
     pub(crate) mirror: OsString,
+    /// Of a registry, download everything; otherwise it is asked whether all is there
+    #[arg(long)]
+    pub(crate) read: bool,
     /// Threads that read and decompress [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::{Component, PathBuf};
 
 use hod_archive::Cancel;
-use hod_mirror::{DirectoryMirror, Mirror, Waiting};
+use hod_mirror::{Mirror, Waiting};
 
 use crate::ui::Printer;
 
@@ -57,12 +57,6 @@ pub(crate) fn waiting(waiting: &Waiting, printer: &Printer) {
     let holder = waiting.holder.as_ref();
     let holder = holder.map_or_else(String::new, |holder| format!(", locked by {holder}"));
     printer.say(format_args!("Waiting for `{}`{holder}", waiting.mirror.display()));
-}
-
-/// The directory of a mirror, for verbs that know no other kind yet.
-pub(crate) fn only_directory(mirror: &Mirror) -> Result<&DirectoryMirror, UsageError> {
-    let other = || UsageError(format!("this works on directories only so far, not on `{mirror}`"));
-    mirror.as_directory().ok_or_else(other)
 }
 
 /// How container tools name an image of the mirror. Without `./`: podman makes a name of the path

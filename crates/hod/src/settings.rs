@@ -27,12 +27,12 @@ pub(crate) fn local_store(printer: &Printer) -> Result<LocalStore, UsageError> {
         Err(_) => LocalStore::DEFAULT_LIMIT,
     };
     let Some(directory) = cache_directory() else {
-        printer.warn("nothing will be remembered for the next push: there is no home directory");
+        printer.warn("nothing will be remembered for the next time: there is no home directory");
         return Ok(LocalStore::none());
     };
     Ok(LocalStore::open(&directory, limit).unwrap_or_else(|error| {
         printer.warn(format_args!(
-            "nothing will be remembered for the next push (HOD_CACHE_DIR names another place): \
+            "nothing will be remembered for the next time (HOD_CACHE_DIR names another place): \
              {error}"
         ));
         LocalStore::none()

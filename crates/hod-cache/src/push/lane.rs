@@ -83,7 +83,9 @@ impl Lane<'_> {
         )?;
         let tag = Tag::new(tag).expect("made of the characters a tag may have");
         let manifest = image.manifest.digest;
-        let named = way.destination.is_named(tag.as_str(), &manifest)?;
+        // A forced push writes again what only looks as if it were there.
+        let is_forced = self.workshop.options.force;
+        let named = !is_forced && way.destination.is_named(tag.as_str(), &manifest)?;
         let named_image = Some(Image { tag: tag.to_string(), manifest });
         let pushed = Pushed { image: named_image, was_there: named && !was_packed, ..pushed };
         let names = Names::Plain((!named).then(|| (tag, Box::new(image))));

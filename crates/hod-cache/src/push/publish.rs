@@ -103,8 +103,13 @@ impl<'a> Publisher<'a> {
     }
 
     /// Goes on with what `batch` tells.
-    pub(super) fn take(&mut self, batch: Vec<Message>, messages: &Sender<Message>) {
+    pub(super) fn take(&mut self, mut batch: Vec<Message>, messages: &Sender<Message>) {
         let mut arrived = Vec::new();
+        // What was published together is told in the order of the packages.
+        batch.sort_by_key(|message| match message {
+            Message::Published(index, _) => Some(*index),
+            _ => None,
+        });
         for message in batch {
             match message {
                 Message::Prepared(index, Ok((prepared, Arrived::Already))) => {
@@ -225,7 +230,10 @@ impl<'a> Publisher<'a> {
                     images.push(ReadyImage { index, tag, image });
                     self.publishing.insert(index, prepared);
                 }
-                Ok(None) => self.end(index, Ok(prepared.finish())),
+                Ok(None) => {
+                    self.publishing.insert(index, prepared);
+                    let _ = messages.send(Message::Published(index, Ok(())));
+                }
                 Err(error) => self.end(index, Err(error)),
             }
         }

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err as fs;
 use hod_archive::{Cancel, Digest};
 
+pub(crate) use problem::with_sources;
 pub use problem::{Problem, Role};
 pub use report::{CheckProgress, CheckReport, Finding};
 

@@ -14,7 +14,10 @@ pub(super) fn agent(
     options: &RegistryOptions,
 ) -> Result<ureq::Agent, RegistryError> {
     let connections = options.connections.max(1);
-    let mut tls = TlsConfig::builder().disable_verification(!options.verify_tls);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(provider)
+        .disable_verification(!options.verify_tls);
     if options.verify_tls {
         // Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`. What cannot be read of
         // them is left out: one bad file must not shut out the rest.

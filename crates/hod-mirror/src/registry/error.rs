@@ -133,8 +133,11 @@ impl RegistryError {
     /// Whether the same request may well succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
-            // A refused connection may be a registry that restarts; trust does not come by waiting.
-            Self::Unreachable { source, .. } => source.kind() != io::ErrorKind::InvalidData,
+            // A refused connection may be a registry that restarts; neither trust nor a name comes by
+            // waiting.
+            Self::Unreachable { source, .. } => {
+                !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
+            }
             Self::Broken { .. } | Self::Protocol { .. } | Self::Expired { .. } => true,
             Self::Refused { status, codes, .. } => match status {
                 408 | 425 | 429 | 499 | 500 | 502..=504 | 520..=527 => true,

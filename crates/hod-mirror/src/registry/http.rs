@@ -208,6 +208,13 @@ fn failure(method: &'static str, url: &str, error: ureq::Error) -> RegistryError
         ureq::Error::Io(source) if is_connecting(&source) => {
             RegistryError::Unreachable { host: host(), source }
         }
+        ureq::Error::Io(source) if source.to_string().contains("failed to lookup address") => {
+            // The C library says whether asking again makes sense.
+            let text = source.to_string();
+            let is_temporary = text.contains("emporary") || text.contains("ry again");
+            let kind = if is_temporary { io::ErrorKind::Other } else { io::ErrorKind::NotFound };
+            unreachable(kind, text.into())
+        }
         // Untrusted certificates come as errors of kind `InvalidData`.
         ureq::Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
             RegistryError::Unreachable { host: host(), source }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use hod_archive::Cancel;
-use hod_mirror::{CheckReport, Finding, Problem};
+use hod_mirror::registry::CheckDepth;
+use hod_mirror::{CheckProgress, CheckReport, Finding, Mirror, Problem};
 use serde_json::json;
 
-use super::{jobs, only_directory};
+use super::jobs;
 use crate::cli;
 use crate::surroundings::{Direction, Surroundings};
 use crate::ui::format::{bytes, count, duration};
@@ -21,12 +22,20 @@ pub(crate) fn run(
     let surroundings = Surroundings::new(printer, cancel);
     let path = surroundings.mirror(&arguments.mirror, Direction::Fetch)?;
     let mirror = surroundings.opener(&arguments.registries).open(&path)?;
-    let mirror = only_directory(&mirror)?;
     let progress = Progress::new(printer);
     let label = path.to_string();
-    let report = mirror.check(jobs(arguments.jobs), cancel, &|at| {
+    let on_progress = |at: CheckProgress| {
         progress.advance(&label, "checking", at.bytes_done, Some(at.bytes));
-    })?;
+    };
+    let report = match &mirror {
+        Mirror::Directory(directory) => {
+            directory.check(jobs(arguments.jobs), cancel, &on_progress)?
+        }
+        Mirror::Registry(registry) => {
+            let depth = if arguments.read { CheckDepth::Content } else { CheckDepth::Existence };
+            registry.check(depth, cancel, &on_progress)?
+        }
+    };
     progress.end(&label);
 
     if printer.is_json() {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use hod_testing::proxy::Proxy;
-use hod_testing::registry::{Options, Registry};
+use hod_testing::proxy::{Action, Proxy, Rule};
+use hod_testing::registry::{Auth, Options, Registry};
 use insta::assert_snapshot;
 
 use crate::story::Story;
@@ -225,4 +225,148 @@ fn what_is_kept_here_is_shown_and_forgotten() {
     2> For more information, try '--help'.
     exit 2
     ");
+}
+
+#[test]
+fn what_a_registry_has_lost_is_found() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", server.host());
+    story.done(&format!("copy oci-layout:{} {mirror} --update-index", by_spack().display()));
+    let words = ["", " --read"].map(|how| format!("check {mirror}{how}"));
+    for words in &words {
+        let ended = story.run(words);
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), ""), "{ended:?}");
+        assert!(ended.stderr.contains("2 specs"), "{ended:?}");
+    }
+
+    // The layer of hello: a byte turns over, then it is gone.
+    let show = story.done(&format!("show hello -m {mirror}"));
+    let layers: Vec<&str> = show.lines().filter(|line| line.starts_with("  layer")).collect();
+    let digest = layers.last().unwrap().split_whitespace().nth(1).unwrap();
+    let file = server.blob(digest);
+    let mut bytes = fs_err::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs_err::write(&file, bytes).unwrap();
+    assert_eq!(story.run(&words[0]).code, Some(0), "it is there, in its size");
+    let read = story.run(&words[1]);
+    assert_eq!(read.code, Some(1), "{read:?}");
+    assert!(read.stdout.contains(digest) && read.stdout.contains("hello-2.10"), "{read:?}");
+
+    fs_err::remove_file(&file).unwrap();
+    for words in &words {
+        let ended = story.run(words);
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stdout.contains("is missing, a layer"), "{ended:?}");
+    }
+    // Nothing that needs it is published elsewhere.
+    let ended = story.run(&format!("copy {mirror} oci-layout:./layout"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let there: Vec<String> =
+        manifests(&story.at("layout")).into_iter().map(|(tag, _)| tag).collect();
+    assert!(there.len() == 1 && there[0].starts_with("gcc-runtime"), "{there:?}");
+}
+
+#[test]
+fn what_a_registry_refuses_comes_with_what_to_do() {
+    let auth = Auth::Htpasswd { user: "me", password: "secret" };
+    let Some(server) = Registry::start(&Options { auth, ..Options::default() }) else { return };
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", server.host());
+    let ended = story.run(&format!("list -m {mirror}"));
+    let hint = format!("hint: `hod login {}` says who you are", server.host());
+    assert!(ended.code == Some(1) && ended.stderr.contains(&hint), "{ended:?}");
+
+    // Speaking TLS to who does not.
+    let mirror = format!("oci://{}/a", server.host());
+    let ended = story.run(&format!("list -m {mirror} --retries 1"));
+    assert!(ended.code == Some(1) && ended.stderr.contains("`oci+http://…`"), "{ended:?}");
+
+    let ended = story.run("list -m oci+http://127.0.0.1:1/a --retries 1");
+    assert!(ended.code == Some(1) && ended.stderr.contains("HTTPS_PROXY"), "{ended:?}");
+}
+
+#[test]
+fn a_list_asks_for_no_more_than_it_needs() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let proxy = Proxy::start(server.host());
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", proxy.host());
+    let from = format!("oci-layout:{}", by_spack().display());
+    let asked = |words: &str| -> Vec<String> {
+        let before = proxy.requests().len();
+        story.done(words);
+        let seen = proxy.requests();
+        seen.iter().skip(before).map(|seen| seen.path().to_owned()).collect()
+    };
+    let of = |paths: &[String], what: &str| paths.iter().filter(|p| p.contains(what)).count();
+
+    // Without an index, what the tag tells saves the rest.
+    story.done(&format!("copy {from} {mirror}"));
+    story.done("cache prune --max-size 0");
+    let paths = asked(&format!("list -m {mirror} hello"));
+    assert_eq!((of(&paths, "/manifests/"), of(&paths, "/blobs/")), (1, 1), "{paths:?}");
+    let paths = asked(&format!("list -m {mirror} hello"));
+    assert_eq!((of(&paths, "/manifests/"), of(&paths, "/blobs/")), (1, 0), "{paths:?}");
+    let paths = asked(&format!("list -m {mirror} /alcu"));
+    assert_eq!((of(&paths, "hello"), of(&paths, "gcc-runtime")), (0, 1), "{paths:?}");
+
+    // With one, no package is asked for at all.
+    story.done(&format!("index {mirror}"));
+    let paths = asked(&format!("list -m {mirror}"));
+    assert_eq!((of(&paths, "hello"), of(&paths, "gcc-runtime")), (0, 0), "{paths:?}");
+    assert!(paths.len() <= 5, "{paths:?}");
+    let paths = asked(&format!("list -m {mirror} hello%gcc@12"));
+    assert_eq!(of(&paths, "/blobs/"), 0, "the index is kept: {paths:?}");
+    assert_eq!(story.run(&format!("list -m {mirror} hello@3")).code, Some(1));
+}
+
+#[test]
+fn a_download_that_breaks_off_or_is_damaged_is_taken_up_again_or_told() {
+    let Some(server) = Registry::start(&Options::default()) else { return };
+    let proxy = Proxy::start(server.host());
+    let story = Story::new();
+    let mirror = format!("oci+http://{}/a", proxy.host());
+    story.done(&format!("copy oci-layout:{} {mirror}", by_spack().display()));
+
+    // One breaks off: the rest is asked for.
+    let of_layers =
+        |action| Rule { method: "GET", path: "/blobs/sha256:5fa342d4", ..Rule::new(action) };
+    proxy.rule(Rule { times: 1, ..of_layers(Action::TruncateResponse(50_000)) });
+    story.done(&format!("unpack hello -m {mirror} --to ./hello"));
+    assert!(story.at("hello/bin/hello").is_file());
+    story.done("cache prune --max-size 0");
+    proxy.clear_rules();
+
+    // A byte that is another one: nothing of it stays, neither the tree nor the blob.
+    proxy.rule(of_layers(Action::CorruptResponse(50_000)));
+    let ended = story.run(&format!("unpack hello -m {mirror} --to ./damaged"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(!story.at("damaged").exists());
+    let ended = story.run(&format!("copy {mirror} ./cache"));
+    assert!(ended.code == Some(1) && ended.stderr.contains("could not copy `hello-2.10"));
+    assert!(
+        !names(&story.at("home/.cache/hod/blobs/sha256")).iter().any(|n| n.starts_with("5fa3"))
+    );
+    proxy.clear_rules();
+    story.done(&format!("copy {mirror} ./cache"));
+    story.done("check ./cache");
+}
+
+#[test]
+fn the_prefix_in_a_tarball_of_spack_is_found_without_an_image() {
+    for (name, layout) in [("v3-signed", "v3"), ("v2-signed", "v2")] {
+        let story = Story::new();
+        crate::golden::copy_fixture(name, &story.at("cache"));
+        let shown = story.done("show hello -m ./cache");
+        assert!(shown.contains(&format!("layout    {layout}")), "{shown}");
+        story.done("unpack hello -m ./cache --to ./hello");
+        assert!(story.at("hello/bin/hello").is_file());
+        assert!(story.at("hello/.spack/spec.json").is_file());
+        // It is an entry and no image: there is nothing that a registry would hold.
+        let ended = story.run("copy ./cache oci-layout:./layout hello");
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("has no image that could be copied"), "{ended:?}");
+    }
 }

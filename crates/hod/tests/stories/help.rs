@@ -89,6 +89,28 @@ fn help_of_push_shows_examples() {
           --private                     Push specs too whose recipes forbid to redistribute binaries
           --spack-prefix <PATH>         Where Spack is, for the build information [env: `SPACK_ROOT`]
 
+    Images:
+          --base-image <IMAGE>  Put the images on this one: `ubuntu:24.04`, `oci://…`, `oci+http://…`,
+                                `oci-layout:DIR:TAG` or `./DIR:TAG` of a directory mirror
+          --tag <TAG>           Make one more image of all specs named, with this tag; beside images for
+                                other machines that have it
+          --max-layers <N>      Most layers of the tagged image, those of its base counted; more are
+                                merged [default: 120]
+          --entrypoint <WORD>   The command that containers start, one word each time it is given; empty
+                                for none
+          --cmd <WORD>          The arguments of the command, or the command, one word each time it is
+                                given
+          --env <NAME=VALUE>    Set a variable (may be given several times)
+          --workdir <DIR>       The directory in which the command starts
+          --label <NAME=VALUE>  Add a label (may be given several times)
+          --user <USER>         The user that runs the command, by name or number, perhaps with a group:
+                                USER:GROUP
+          --env-from <WHO>      Who knows the environment of specs: the directories of their prefixes,
+                                or `spack load` [default: inspections] [possible values: inspections,
+                                spack]
+          --source <URL>        Where the sources are, for the annotation by which registries link an
+                                image to a repository
+
     Registries:
           --connections <N>    Most requests at the same time [default: 16]
           --ca-file <PEM>      Certificates to trust besides those of the system, as a PEM file [env:

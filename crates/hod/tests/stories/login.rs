@@ -27,21 +27,21 @@ fn login(story: &Story, words: &str, password: &str) {
 #[test]
 fn a_password_is_kept_where_docker_keeps_it() {
     let story = Story::new();
-    login(&story, "login ghcr.io -u ada --password-stdin", "secret\n");
+    login(&story, "login ghcr.io -u ada --password-stdin --offline", "secret\n");
     let file = story.at("home/.docker/config.json");
     let kept = read_to_string(&file).unwrap();
     let mode = |path: &str| story.at(path).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("home/.docker"), mode("home/.docker/config.json")), (0o700, 0o600));
-    login(&story, "login docker.io -u ada --password-stdin --json", "more secret");
+    login(&story, "login docker.io -u ada --password-stdin --offline --json", "more secret");
     story.tell("logout https://ghcr.io/");
     story.tell("logout ghcr.io");
     story.tell("logout docker.io");
     assert_snapshot!(story.told(), @r#"
-    $ hod login ghcr.io -u ada --password-stdin
+    $ hod login ghcr.io -u ada --password-stdin --offline
     2> Stored the password for `ghcr.io` in `~/.docker/config.json`
     2> It is not encrypted there: a credential helper could keep it
     exit 0
-    $ hod login docker.io -u ada --password-stdin --json
+    $ hod login docker.io -u ada --password-stdin --offline --json
     {"event":"login","registry":"docker.io","file":"[DIR]/home/.docker/config.json","helper":null}
     2> Stored the password for `docker.io` in `~/.docker/config.json`
     2> It is not encrypted there: a credential helper could keep it
@@ -79,13 +79,16 @@ fn what_else_is_in_the_file_stays() {
     let before = r#"{"z": [1, 2.50], "auths": {"quay.io": {"auth": "eDp5"}, "https://ghcr.io/v1/": {"auth": "b2xkOm9sZA=="}}, "a": "last"}"#;
     fs_err::write(&file, before).unwrap();
     set_mode(&file, 0o644);
-    let mut command = story.hod("login ghcr.io -u ada --password-stdin");
+    let mut command = story.hod("login ghcr.io -u ada --password-stdin --offline");
     command.env("REGISTRY_AUTH_FILE", &file);
     let ended = fed(command, "secret");
-    story.note("REGISTRY_AUTH_FILE=auth.json hod login ghcr.io -u ada --password-stdin", &ended);
+    story.note(
+        "REGISTRY_AUTH_FILE=auth.json hod login ghcr.io -u ada --password-stdin --offline",
+        &ended,
+    );
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_snapshot!(story.told(), @"
-    $ REGISTRY_AUTH_FILE=auth.json hod login ghcr.io -u ada --password-stdin
+    $ REGISTRY_AUTH_FILE=auth.json hod login ghcr.io -u ada --password-stdin --offline
     2> Stored the password for `ghcr.io` in `[DIR]/auth.json`
     2> It is not encrypted there: a credential helper could keep it
     exit 0
@@ -140,7 +143,7 @@ esac
         command.env("PATH", format!("{}:/usr/bin:/bin", story.at("bin").display()));
         command
     };
-    let words = "login ghcr.io -u ada --password-stdin";
+    let words = "login ghcr.io -u ada --password-stdin --offline";
     story.note(&format!("hod {words}"), &fed(hod(words), "secret"));
     assert_eq!(
         read_to_string(story.at("bin/kept")).unwrap(),
@@ -158,7 +161,7 @@ esac
     fs_err::remove_file(&helper).unwrap();
     story.note(&format!("hod {words}"), &fed(hod(words), "secret"));
     assert_snapshot!(story.told(), @"
-    $ hod login ghcr.io -u ada --password-stdin
+    $ hod login ghcr.io -u ada --password-stdin --offline
     2> Stored the password for `ghcr.io` with `docker-credential-safe`
     exit 0
     $ hod logout ghcr.io
@@ -167,7 +170,7 @@ esac
     $ hod logout ghcr.io
     2> There was no password for `ghcr.io`
     exit 0
-    $ hod login ghcr.io -u ada --password-stdin
+    $ hod login ghcr.io -u ada --password-stdin --offline
     2> error: `[DIR]/docker/config.json` names the credential helper `docker-credential-safe`, which is not in PATH
     2>
     2> hint: install `docker-credential-safe`, or take it out of `[DIR]/docker/config.json`
@@ -180,14 +183,14 @@ fn what_cannot_be_kept_is_explained() {
     let story = Story::new();
     story.tell("login ghcr.io");
     story.tell("login ghcr.io --password-stdin");
-    login(&story, "login ghcr.io -u ada --password-stdin", "\n");
-    login(&story, "login ghcr.io -u a:da --password-stdin", "secret");
-    login(&story, "login ghcr.io/ada/image -u ada --password-stdin", "secret");
+    login(&story, "login ghcr.io -u ada --password-stdin --offline", "\n");
+    login(&story, "login ghcr.io -u a:da --password-stdin --offline", "secret");
+    login(&story, "login ghcr.io/ada/image -u ada --password-stdin --offline", "secret");
     login(&story, "login ghcr.io -u ada -p secret", "");
     assert!(!story.at("home/.docker").exists());
     fs_err::create_dir(story.at("home/.docker")).unwrap();
     fs_err::write(story.at("home/.docker/config.json"), "{\"auths\": [\"secret\"]}").unwrap();
-    login(&story, "login ghcr.io -u ada --password-stdin", "secret");
+    login(&story, "login ghcr.io -u ada --password-stdin --offline", "secret");
     fs_err::write(story.at("home/.docker/config.json"), "{\"auths\": secret").unwrap();
     story.tell("logout ghcr.io");
     assert_snapshot!(story.told(), @"
@@ -197,13 +200,13 @@ fn what_cannot_be_kept_is_explained() {
     $ hod login ghcr.io --password-stdin
     2> error: `--password-stdin` needs the user as well: `--username`
     exit 2
-    $ hod login ghcr.io -u ada --password-stdin
+    $ hod login ghcr.io -u ada --password-stdin --offline
     2> error: there is no password on stdin
     exit 2
-    $ hod login ghcr.io -u a:da --password-stdin
+    $ hod login ghcr.io -u a:da --password-stdin --offline
     2> error: a user's name cannot have a colon
     exit 2
-    $ hod login ghcr.io/ada/image -u ada --password-stdin
+    $ hod login ghcr.io/ada/image -u ada --password-stdin --offline
     2> error: `ghcr.io/ada/image` is in a registry: passwords are for the whole of `ghcr.io`
     exit 2
     $ hod login ghcr.io -u ada -p secret
@@ -215,7 +218,7 @@ fn what_cannot_be_kept_is_explained() {
     2>
     2> For more information, try '--help'.
     exit 2
-    $ hod login ghcr.io -u ada --password-stdin
+    $ hod login ghcr.io -u ada --password-stdin --offline
     2> error: `[DIR]/home/.docker/config.json`: `auths` should be an object, and is a list
     2>
     2> hint: correct `[DIR]/home/.docker/config.json` by hand

@@ -348,12 +348,12 @@ fn without_a_cache_directory_everything_works() {
     story.tell("push -q ./other ./zlib-1.3.1");
     assert_snapshot!(story.told(), @"
     $ hod push ./cache ./zlib-1.3.1
-    2> warning: nothing will be remembered for the next push (HOD_CACHE_DIR names another place): failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
+    2> warning: nothing will be remembered for the next time (HOD_CACHE_DIR names another place): failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
     2> Pushed 1 prefix to `./cache` in [time] ([size] from [size])
     2>  + zlib@1.3.1/[hash] [size]  oci:cache/oci:zlib-1.3.1-[hash]
     exit 0
     $ hod push ./other ./zlib-1.3.1
-    2> warning: nothing will be remembered for the next push (HOD_CACHE_DIR names another place): failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
+    2> warning: nothing will be remembered for the next time (HOD_CACHE_DIR names another place): failed to create directory `[DIR]/home/.cache/hod/packed`: Not a directory (os error 20)
     2> Pushed 1 prefix to `./other` in [time] ([size] from [size])
     2>  + zlib@1.3.1/[hash] [size]  oci:other/oci:zlib-1.3.1-[hash]
     exit 0

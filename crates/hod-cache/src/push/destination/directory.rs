@@ -10,7 +10,7 @@ use std::sync::mpsc::Sender;
 use hod_archive::Digest;
 use hod_mirror::oci::{Descriptor, PackageFacts};
 use hod_mirror::spack::{BlobKind, BlobRecord};
-use hod_mirror::{BlobWriter, DirectoryMirror, Patience, Publication, SpackPublication};
+use hod_mirror::{BlobWriter, DirectoryMirror, Entry, Patience, Publication, SpackPublication};
 use hod_spec::Spec;
 
 use super::{Arrived, Destination, Message, Probe, ReadyImage, Recalled, Sink};
@@ -71,9 +71,14 @@ impl Destination for Directory<'_> {
     fn is_named(&self, tag: &str, manifest: &Digest) -> Result<bool, Error> {
         // The tags of the beginning would do, if nobody else pushed.
         let entries = self.mirror.entries().map_err(|source| self.error(source))?;
-        Ok(entries
-            .into_iter()
-            .any(|entry| entry.tag.as_deref() == Some(tag) && entry.descriptor.digest == *manifest))
+        let is_meant = |entry: &Entry| {
+            entry.tag.as_deref() == Some(tag) && entry.descriptor.digest == *manifest
+        };
+        let Some(entry) = entries.into_iter().find(is_meant) else { return Ok(false) };
+        // A name whose documents were lost is given again.
+        let Ok(manifest) = self.mirror.read_manifest(&entry.descriptor) else { return Ok(false) };
+        let config = &manifest.config;
+        self.mirror.has_blob(&config.digest, config.size).map_err(|source| self.error(source))
     }
 
     fn recall(

@@ -189,7 +189,7 @@ impl Problem {
     }
 
     /// The finding an error of a read amounts to.
-    pub(super) fn from_error(error: &Error) -> Self {
+    pub(crate) fn from_error(error: &Error) -> Self {
         match error {
             Error::MissingFile { .. } => Self::Missing { role: Role::Index },
             Error::MissingBlob { .. } => Self::Missing { role: Role::Other },
@@ -267,7 +267,7 @@ impl fmt::Display for Role {
 }
 
 /// An error on one line, for a report that outlives it.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

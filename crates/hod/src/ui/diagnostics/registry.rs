@@ -15,7 +15,7 @@ pub(super) fn hint(error: &RegistryError) -> Option<String> {
         },
         RegistryError::Refused { url, .. } => refused(error.refusal()?, host(url)),
         // What is wrong with certificates comes as this, see `RegistryError::is_transient`.
-        RegistryError::Unreachable { host, source }
+        RegistryError::Unreachable { source, .. }
             if source.kind() == io::ErrorKind::InvalidData =>
         {
             Some(if source.to_string().contains("certificate") {
@@ -23,7 +23,7 @@ pub(super) fn hint(error: &RegistryError) -> Option<String> {
                  HOD_CA_FILE or SSL_CERT_FILE"
                     .to_owned()
             } else {
-                format!("if it has no TLS, write `oci+http://{host}/…`")
+                "a registry without TLS is `oci+http://…`".to_owned()
             })
         }
         RegistryError::Unreachable { .. } => Some(
@@ -32,8 +32,8 @@ pub(super) fn hint(error: &RegistryError) -> Option<String> {
                 .to_owned(),
         ),
         RegistryError::NotARegistry { host, .. } => Some(format!(
-            "check its name and its port; with TLS it is `oci://{host}/…`, without \
-             `oci+http://{host}/…`"
+            "name it as for docker, without the path of a web page: with TLS `oci://{host}/NAME`, \
+             without `oci+http://{host}/NAME`"
         )),
         RegistryError::Broken { .. } | RegistryError::Expired { .. } => {
             Some("run the same command again: what is there already is not sent again".to_owned())
@@ -47,10 +47,10 @@ pub(super) fn hint(error: &RegistryError) -> Option<String> {
 
 fn refused(refusal: Refusal, host: &str) -> Option<String> {
     Some(match refusal {
+        // Some registries say so to whoever is known and may not.
         Refusal::Unauthorized => format!(
-            "`hod login {host}` asks for a user and a password and tries them; for a mirror with a \
-             name, check what `hod mirror set --oci-password-variable` names; or the user may not \
-             do this there"
+            "`hod login {host}` says who you are; for a mirror with a name, \
+             `hod mirror set --oci-password-variable`"
         ),
         Refusal::Denied => format!(
             "ask the owner of the repository for the permission, or `hod login {host}` as somebody \
@@ -63,10 +63,15 @@ fn refused(refusal: Refusal, host: &str) -> Option<String> {
         Refusal::TooLarge => "the registry, or a proxy before it, has a limit that must be \
                               raised there (nginx: `client_max_body_size`)"
             .to_owned(),
-        Refusal::RateLimited => {
-            "wait a while, and ask for less at a time with `--connections`".to_owned()
+        Refusal::RateLimited => format!(
+            "wait a while, and ask for less at a time with `--connections`; `hod login {host}` may \
+             raise the limit"
+        ),
+        Refusal::Full => {
+            "make room at the registry and run the same command again; what is there is not sent \
+             again"
+                .to_owned()
         }
-        Refusal::Full => "the registry needs more room: ask who runs it".to_owned(),
         Refusal::Unavailable => "the registry's log says more, whether its disk is full for \
                                  instance; then run the same command again"
             .to_owned(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{ALL, Site, refused};
 use crate::support::tree::listing;
-use crate::support::{Place, has, succeed};
+use crate::support::{Place, both, has, succeed};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -54,6 +54,18 @@ fn what_was_pushed_is_listed_with_and_without_an_index_and_unpacked() {
     let normal = |line: String| line.replace("/ 2755", "/ 755").replace(" 4755 ", " 755 ");
     let installed: Vec<String> = listing(&site.place.at(name)).into_iter().map(normal).collect();
     assert_eq!(found, installed);
+
+    let checked = site.tried(&format!("check --read {to}"));
+    assert!(both(&checked).contains("6 specs"), "{}", both(&checked));
+    assert!(checked.status.success(), "{}", both(&checked));
+    let manifest =
+        site.manifest("lab/cache", "linkfarm-1.0-utvtp6r54rgdsbyrggnzqaijor6jc5jt.spack");
+    let layers = manifest["layers"].as_array().unwrap();
+    let layer = site.server.blob(layers.last().unwrap()["digest"].as_str().unwrap());
+    let mut bytes = fs_err::read(&layer).unwrap();
+    bytes[100] ^= 1;
+    fs_err::write(&layer, bytes).unwrap();
+    refused(&site.tried(&format!("check --read {to}")), &["linkfarm"]);
 }
 
 #[test]
