@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{Error, PackageError, Place};
 use hod_mirror::CredentialsError;
-use hod_mirror::registry::{Refusal, RegistryError};
+use hod_mirror::registry::RegistryError;
 use hod_store::{EditMirrorsError, MirrorUrlError};
 
 use crate::commands::UsageError;
@@ -18,6 +18,8 @@ use crate::surroundings::{NoMirrors, UnknownMirror};
 
 use super::printer::{ERROR, HINT};
 use super::{ExitStatus, Printer};
+
+mod registry;
 
 /// At most so many hints.
 const HINTS: usize = 2;
@@ -124,8 +126,15 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
 /// Commands to type or settings to change, the most specific first.
 pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut hints = Vec::new();
+    let mut is_registry = false;
     for cause in causes(error) {
-        if let Some(error) = find::<Error>(cause) {
+        if let Some(error) = registry_error(cause) {
+            // The outermost knows best: see there.
+            if !is_registry {
+                hints.extend(registry::hint(error));
+            }
+            is_registry = true;
+        } else if let Some(error) = find::<Error>(cause) {
             hints.extend(cache(error));
         } else if let Some(error) = find::<PackageError>(cause) {
             hints.extend(package(error));
@@ -158,6 +167,14 @@ pub(crate) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
     hints.dedup();
     hints.truncate(HINTS);
     hints
+}
+
+/// Also where it is the same error as that of the mirror.
+fn registry_error<'e>(cause: &'e (dyn StdError + 'static)) -> Option<&'e RegistryError> {
+    match find(cause) {
+        Some(hod_mirror::Error::Registry(error)) => Some(error),
+        _ => find(cause),
+    }
 }
 
 fn cache(error: &Error) -> Option<String> {
@@ -320,78 +337,7 @@ fn mirror(error: &hod_mirror::Error) -> Option<String> {
             path.join("cache").display()
         )),
         hod_mirror::Error::NewerLayout { .. } => Some("install a newer hod".to_owned()),
-        hod_mirror::Error::Registry(error) => registry(error),
         _ => None,
-    }
-}
-
-/// What can be done about what a registry says.
-fn registry(error: &RegistryError) -> Option<String> {
-    match error {
-        RegistryError::Exhausted { source, .. } if source.refusal().is_none() => {
-            return registry(source);
-        }
-        RegistryError::Unreachable { source, .. } | RegistryError::Broken { source, .. }
-            if source.kind() == io::ErrorKind::InvalidData =>
-        {
-            return Some(
-                "name the certificate of its authority with `--ca-file PEM`; a registry without \
-                 TLS is `oci+http://…`"
-                    .to_owned(),
-            );
-        }
-        RegistryError::Unreachable { .. } => {
-            return Some(
-                "see whether its name is right, and whether HTTPS_PROXY leads to it".to_owned(),
-            );
-        }
-        RegistryError::NotARegistry { .. } => {
-            return Some(
-                "name it as for docker, `oci://HOST/NAME`, without the path of a web page"
-                    .to_owned(),
-            );
-        }
-        _ => {}
-    }
-    let host = host(error);
-    Some(match error.refusal()? {
-        Refusal::Unauthorized => format!("`hod login {host}` says who you are"),
-        Refusal::Denied => {
-            format!("`hod login {host}` as somebody who may do this, or name another repository")
-        }
-        Refusal::NotFound => {
-            "see whether the repository is spelled right; some must be made first".to_owned()
-        }
-        Refusal::TooLarge => {
-            "push fewer layers or smaller packages, or raise the limit at the registry".to_owned()
-        }
-        Refusal::RateLimited => {
-            format!(
-                "run the same command again later, or with fewer `--connections`; `hod login {host}` may raise the limit"
-            )
-        }
-        Refusal::Full => {
-            "make room at the registry and run the same command again; what is there is not sent \
-             again"
-                .to_owned()
-        }
-        Refusal::Unavailable => {
-            "run the same command again later: what is there is not sent again".to_owned()
-        }
-        _ => return None,
-    })
-}
-
-/// Of the registry that said it; of a token server, the registry whose token it is.
-fn host(error: &RegistryError) -> &str {
-    match error {
-        RegistryError::Token { host, .. } => host,
-        RegistryError::Exhausted { source, .. } => host(source),
-        RegistryError::Refused { url, .. } => {
-            let rest = url.split_once("://").map_or(&**url, |(_, rest)| rest);
-            rest.split('/').next().unwrap_or(rest)
-        }
-        _ => "HOST",
     }
 }
 

@@ -1,10 +1,8 @@
 //! Container tools read the image, and run what is in it.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use hod_testing::dockerd::Dockerd;
 
 use crate::image::Image;
 use crate::support::{Place, has, is_root, skip, succeed};
@@ -134,73 +132,17 @@ fn podman_runs_a_prefix_in_every_codec() {
 
 #[test]
 fn docker_runs_a_prefix() {
-    if !has(&["skopeo", "docker", "dockerd", "busybox"]) {
+    if !has(&["skopeo", "busybox"]) {
         return;
     }
-    if !is_root() {
-        return skip("dockerd needs root");
-    }
-    let daemon = match Daemon::start() {
-        Ok(daemon) => daemon,
-        Err(log) => return skip(&format!("dockerd does not start here: {log}")),
-    };
+    let Some(docker) = Dockerd::start() else { return };
     for (n, codec) in WITHOUT_ZSTD.iter().enumerate() {
         let image = runnable(codec);
         let mut copy = skopeo_copy(&image, &format!("docker-daemon:tools:{n}"));
-        copy.args(["--dest-daemon-host", &daemon.host]);
+        copy.args(["--dest-daemon-host", docker.host()]);
         succeed(copy);
-        let mut docker = image.place.command("docker");
-        docker.args(["-H", &daemon.host, "run", "--rm", "--network=none", &format!("tools:{n}")]);
-        say_hello(&mut docker, &image);
-        assert_eq!(succeed(docker), "hello from a prefix\n", "{codec}");
-    }
-}
-
-/// A docker daemon that touches nothing of the machine's own: no network, its own directories.
-struct Daemon {
-    child: Child,
-    host: String,
-    // Dropped last, when the daemon is gone.
-    place: Place,
-}
-
-impl Daemon {
-    /// The end of its log if it does not start.
-    fn start() -> Result<Self, String> {
-        let place = Place::new();
-        let log: PathBuf = place.at("log");
-        let host = format!("unix://{}", place.at("socket").display());
-        let mut dockerd = place.command("dockerd");
-        dockerd.args(["--iptables=false", "--bridge=none", "--storage-driver=vfs", "-H", &host]);
-        for (option, name) in
-            [("--data-root", "data"), ("--exec-root", "run"), ("--pidfile", "pid")]
-        {
-            dockerd.arg(option).arg(place.at(name));
-        }
-        dockerd.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-        let child = dockerd.spawn().unwrap();
-        let mut daemon = Self { child, host, place };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while daemon.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
-            let mut version = daemon.place.command("docker");
-            version.args(["-H", &daemon.host, "version"]);
-            if version.output().unwrap().status.success() {
-                return Ok(daemon);
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let text = fs_err::read_to_string(&log).unwrap();
-        Err(text.lines().last().unwrap_or("no log").to_owned())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Asked, not killed: it has a containerd to end.
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(id) = id {
-            let _ = kill_process(id, Signal::TERM);
-        }
-        let _ = self.child.wait();
+        let mut run = docker.run(&format!("tools:{n}"), &[]);
+        say_hello(&mut run, &image);
+        assert_eq!(succeed(run), "hello from a prefix\n", "{codec}");
     }
 }

@@ -9,6 +9,7 @@ mod container;
 mod golden;
 mod image;
 mod login;
+mod registry;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
