@@ -55,6 +55,8 @@ pub struct PushOptions {
     pub jobs: NonZeroUsize,
     /// Most threads that wait for the file system.
     pub io_jobs: NonZeroUsize,
+    /// Most look-ups in a directory at the same time; a registry has a limit of its own.
+    pub connections: NonZeroUsize,
     /// Push even what is known to be there. A prefix is packed again in any case, a spec if its
     /// tree has changed since it was last packed.
     pub force: bool,
@@ -94,6 +96,7 @@ impl Default for PushOptions {
             mtime: 0,
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             io_jobs: NonZeroUsize::new(32).expect("not zero"),
+            connections: NonZeroUsize::new(16).expect("not zero"),
             force: false,
             spack_prefix: None,
             only: Only::Closure,
@@ -227,7 +230,7 @@ pub fn push(
 ) -> Result<PushSummary, Error> {
     let start = Instant::now();
     options.suit(packages)?;
-    let destination = destination::open(mirror, store)?;
+    let destination = destination::open(mirror, store, options.connections)?;
     let destination = &*destination;
     let probes = destination::probe_all(destination, packages, options.only)?;
     let (left_out, recipes) =

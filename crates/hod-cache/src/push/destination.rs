@@ -4,6 +4,7 @@ mod directory;
 mod registry;
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -179,9 +180,10 @@ impl Probe {
 pub(super) fn open<'a>(
     mirror: &'a Mirror,
     store: &'a LocalStore,
+    connections: NonZeroUsize,
 ) -> Result<Box<dyn Destination + 'a>, Error> {
     Ok(match mirror {
-        Mirror::Directory(directory) => Box::new(Directory::open(directory)?),
+        Mirror::Directory(directory) => Box::new(Directory::open(directory, connections)?),
         Mirror::Registry(registry) => Box::new(Repository::open(registry, store)),
     })
 }

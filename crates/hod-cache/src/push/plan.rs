@@ -35,7 +35,8 @@ pub fn plan(
 ) -> Result<Vec<Planned>, Error> {
     options.suit(packages)?;
     let workshop = Workshop { store, options, shares: 1, reporter: &|_: Event<'_>| {} };
-    let destination = mirror.map(|mirror| destination::open(mirror, store)).transpose()?;
+    let destination =
+        mirror.map(|mirror| destination::open(mirror, store, options.connections)).transpose()?;
     let destination = destination.as_deref();
     let probes = match destination {
         Some(destination) => destination::probe_all(destination, packages, options.only)?,

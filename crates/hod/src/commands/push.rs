@@ -82,6 +82,7 @@ fn options(
         mtime,
         jobs: jobs(arguments.jobs),
         io_jobs: arguments.io_jobs,
+        connections: arguments.registries.connections,
         force: arguments.force,
         spack_prefix: specs.spack_prefix.clone().or_else(|| surroundings.spack_root()),
         only: match specs.only {

@@ -3,6 +3,7 @@
 mod probe;
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -28,11 +29,16 @@ pub(in crate::push) struct Directory<'a> {
     mirror: &'a DirectoryMirror,
     /// Its tags when the push began.
     tags: Tags,
+    /// Most look-ups at the same time.
+    connections: NonZeroUsize,
 }
 
 impl<'a> Directory<'a> {
-    pub(super) fn open(mirror: &'a DirectoryMirror) -> Result<Self, Error> {
-        Ok(Self { mirror, tags: probe::tags(mirror)? })
+    pub(super) fn open(
+        mirror: &'a DirectoryMirror,
+        connections: NonZeroUsize,
+    ) -> Result<Self, Error> {
+        Ok(Self { mirror, tags: probe::tags(mirror)?, connections })
     }
 
     fn error(&self, source: hod_mirror::Error) -> Error {
@@ -53,7 +59,7 @@ impl Destination for Directory<'_> {
     }
 
     fn lookups(&self, packages: usize) -> usize {
-        packages.div_ceil(FEW).min(32)
+        packages.div_ceil(FEW).min(self.connections.get())
     }
 
     fn gathers(&self) -> bool {
