@@ -11,6 +11,7 @@ mod http;
 mod index;
 mod manifest;
 mod reference;
+mod source;
 mod spool;
 mod upload;
 mod ways;
@@ -26,8 +27,9 @@ pub use error::{Refusal, RegistryError};
 pub use index::{HOD_INDEX, ReadBlob, RegistryIndexOptions, SPACK_INDEX, hash_of_tag};
 pub use manifest::RawManifest;
 pub use reference::{Reference, ReferenceError};
+pub use source::BlobSource;
 pub use spool::{Spool, SpoolReader, SpoolWriter};
-pub use upload::{BlobSource, UploadOptions, Uploaded};
+pub use upload::{UploadOptions, Uploaded};
 
 use client::Client;
 use http::Request;

@@ -4,17 +4,15 @@
 //! known to be there ─▶ asked whether it is there ─▶ mounted from another repository ─▶ streamed
 //! while it is being written ─▶ in chunks ─▶ in one piece
 
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::Path;
+use std::io::{self, Read};
 
-use fs_err::File;
 use hod_archive::Digest;
 
 use super::auth::percent;
 use super::client::{Client, resolved};
 use super::error::RegistryError;
 use super::http::{Content, Request, Response, SourceFailed};
-use super::spool::Spool;
+use super::source::BlobSource;
 use super::ways::{Streaming, Way};
 
 /// What is smaller than this is sent in one piece when it is complete: a request less.
@@ -23,24 +21,6 @@ const STREAM_FROM: u64 = 1 << 20;
 const CHUNK: u64 = 4 << 20;
 /// How often one upload is taken up again where it broke off.
 const MOST_RESUMES: u32 = 4;
-
-/// What is to be uploaded.
-#[derive(Debug, Clone, Copy)]
-pub enum BlobSource<'a> {
-    /// In memory.
-    Bytes(&'a [u8]),
-    /// In a file, whose digest and size are known.
-    File {
-        /// The file.
-        path: &'a Path,
-        /// Its digest.
-        digest: Digest,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Still being written, perhaps.
-    Spool(&'a Spool),
-}
 
 /// How to go about an upload.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,45 +40,6 @@ pub enum Uploaded {
     Mounted,
     /// It was sent.
     Sent,
-}
-
-impl<'s> BlobSource<'s> {
-    /// Digest and size; waits for what is still being written.
-    pub(crate) fn digest_and_size(&self) -> Result<(Digest, u64), RegistryError> {
-        self.known()
-    }
-
-    /// Digest and size, as soon as they are known or `bytes` are there.
-    fn known_or(&self, bytes: u64) -> io::Result<Option<(Digest, u64)>> {
-        match self {
-            Self::Bytes(content) => Ok(Some((Digest::of(content), content.len() as u64))),
-            Self::File { digest, size, .. } => Ok(Some((*digest, *size))),
-            Self::Spool(spool) => spool.wait_for(bytes),
-        }
-    }
-
-    fn known(&self) -> Result<(Digest, u64), RegistryError> {
-        let known = self.known_or(u64::MAX).map_err(RegistryError::Source)?;
-        Ok(known.expect("waits until it is known"))
-    }
-
-    fn reader(self, offset: u64) -> Result<Box<dyn Read + 's>, RegistryError> {
-        let open = || -> io::Result<Box<dyn Read + 's>> {
-            Ok(match self {
-                Self::Bytes(content) => {
-                    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
-                    Box::new(&content[from..])
-                }
-                Self::File { path, .. } => {
-                    let mut file = File::open(path)?;
-                    file.seek(SeekFrom::Start(offset))?;
-                    Box::new(file)
-                }
-                Self::Spool(spool) => Box::new(spool.reader(offset)?),
-            })
-        };
-        open().map_err(RegistryError::Source)
-    }
 }
 
 /// Reads what is sent; marks its errors as our own, and ends when the caller wants to.
