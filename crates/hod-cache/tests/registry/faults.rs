@@ -165,6 +165,22 @@ fn a_probe_that_is_refused_is_an_error_and_not_an_absence() {
     assert!(told(&found).contains("403"), "{}", told(&found));
 }
 
+#[test]
+fn what_is_there_in_another_size_is_not_believed_to_be_there() {
+    let Some(site) = Site::open(&Options::default()) else { return };
+    let store = site.place.memory();
+    std::thread::sleep(Duration::from_millis(150));
+    let first = site.repository("a/first");
+    assert_eq!(site.push(&first, &["zlib"], &store, &PushOptions::default()).failed().count(), 0);
+    // It says of every blob that it is there, and that it is empty.
+    let lie = site.proxy.rule(on("HEAD", "/blobs/", 100, Action::respond(200)));
+    let registry = site.repository_with("a/b", hasty());
+    let summary = site.push(&registry, &["zlib"], &store, &PushOptions::default());
+    assert_eq!(summary.failed().count(), 0);
+    assert!(site.proxy.applied(lie) > 0);
+    assert_whole(&site, "a/b");
+}
+
 /// A blob of several chunks, being written.
 fn large(site: &Site) -> (std::sync::Arc<Spool>, Vec<u8>) {
     use std::io::Write as _;
