@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use hod_archive::{Cancel, Codec, DiffId, Digest, Encoding};
 use hod_mirror::oci::Tag;
-use hod_mirror::{IndexReport, Mirror};
+use hod_mirror::{DirectoryMirror, IndexReport, Mirror};
 use hod_spec::DagHash;
 use hod_store::Redistribution;
 
@@ -282,7 +282,9 @@ pub fn push(
         let tagging = Tagging { mirror, destination, outcomes, layers, grounds, store, options };
         (tag.clone(), tagging.publish(tag))
     });
-    let index = (options.update_index && !options.cancel.is_cancelled())
+    // A bare image layout has none.
+    let has_index = mirror.as_directory().is_none_or(DirectoryMirror::has_spack_half);
+    let index = (options.update_index && has_index && !options.cancel.is_cancelled())
         .then(|| update_index(mirror, &outcomes, store, options, reporter));
     Ok(PushSummary { outcomes, left_out, recipes, tagged, index, took: start.elapsed() })
 }

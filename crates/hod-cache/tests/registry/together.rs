@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hod_cache::{IndexMode, PushOptions};
 use hod_mirror::oci::Descriptor;
-use hod_mirror::registry::{HOD_INDEX, Registry, SPACK_INDEX};
+use hod_mirror::registry::{BlobSource, HOD_INDEX, Registry, SPACK_INDEX, UploadOptions};
 use hod_testing::proxy::{Action, Rule};
 use hod_testing::registry::Options;
 
@@ -83,6 +83,33 @@ fn what_a_writer_of_spack_overtakes_is_not_lost_to_hod() {
     good(site.push(&registry, &["hello"], &none(), &updating()));
     let (spack, hod) = (registry.resolve(SPACK_INDEX), registry.resolve(HOD_INDEX));
     assert_eq!(spack.unwrap(), hod.unwrap());
+}
+
+#[test]
+fn an_index_that_somebody_compressed_is_read_and_written_anew() {
+    use std::io::Write as _;
+    let Some(site) = Site::open(&Options::default()) else { return };
+    let registry = site.repository("a/b");
+    good(site.push(&registry, &["zlib"], &none(), &updating()));
+    let manifest = registry.manifest(SPACK_INDEX).unwrap().unwrap().into_manifest().unwrap();
+    let text = read(&registry, &manifest.layers[0]).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&text).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let (_, digest, size) =
+        registry.upload(BlobSource::Bytes(&gzip), UploadOptions::default()).unwrap();
+    let mut copied = manifest.clone().into_view();
+    copied.layers[0].digest = digest;
+    copied.layers[0].size = size;
+    let copied = hod_mirror::oci::Document::render(copied).unwrap();
+    for tag in [SPACK_INDEX, HOD_INDEX] {
+        let tag = hod_mirror::oci::Tag::for_spack_entry(tag).unwrap();
+        registry.put_manifest(&tag, &(&copied).into()).unwrap();
+    }
+    assert!(indexed(&registry).contains("zlib"));
+    let report = index(&site.repository("a/b"), IndexMode::Incremental);
+    assert!(report.is_changed && report.skipped.is_empty());
+    assert_eq!(registry.resolve(SPACK_INDEX).unwrap(), Some(manifest.digest()));
 }
 
 #[test]

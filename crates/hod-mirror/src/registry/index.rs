@@ -6,6 +6,7 @@
 //! between reading and writing asks the tags themselves whether something is missing.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,7 @@ const EMPTY: &[u8] = b"{}";
 /// Spack says so, though it is plain JSON (`spack-format` 5.8).
 const INDEX_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const INDEX_LIMIT: u64 = 2 << 30;
+const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 /// No writer that took less than this from reading to writing can have overtaken another unseen.
 const SETTLE: Duration = Duration::from_millis(400);
 /// More rounds than this mean that a hundred others write at the same time.
@@ -155,7 +157,19 @@ impl Registry {
             let (size, limit) = (half.layer.size, INDEX_LIMIT);
             return Err(Error::TooLarge { digest, size, limit });
         }
-        Database::parse(read(self, &half.layer)?)
+        let bytes = read(self, &half.layer)?;
+        // Tools that copy images compress what says it is compressed (skopeo 1.9).
+        let bytes = if bytes.starts_with(GZIP_MAGIC) {
+            let mut text = Vec::new();
+            flate2::read::MultiGzDecoder::new(&*bytes)
+                .take(INDEX_LIMIT)
+                .read_to_end(&mut text)
+                .map_err(|error| Error::Document { digest, source: ParseError::Gzip(error) })?;
+            text
+        } else {
+            bytes
+        };
+        Database::parse(bytes)
             .map_err(|error| Error::Document { digest, source: ParseError::Database(error) })
     }
 }
