@@ -19,9 +19,9 @@ fn a_first_push_costs_at_most_seven_requests_a_spec() {
     let told = site.told();
     let count = |what: &str| told.iter().filter(|request| *request == what).count();
     // Of each spec a look, POST and PUT of the layer, POST and PUT of the config, the manifest; and
-    // a PATCH of each layer that is large enough to be sent while it is packed.
+    // a PATCH of each layer that is large enough to be sent while it is packed, if it still is.
     assert_eq!(told.len(), 6 * n + count("PATCH blobs/uploads"), "{told:#?}");
-    assert_eq!(count("PATCH blobs/uploads"), 1);
+    assert!(count("PATCH blobs/uploads") <= 1);
     assert_eq!(count("GET manifests"), n);
     assert_eq!(count("POST blobs/uploads"), 2 * n);
     assert_eq!(count("PUT manifests"), n);

@@ -15,7 +15,13 @@ use crate::site::{Site, none};
 
 /// Little patience, so that the tests need little.
 fn hasty() -> RegistryOptions {
-    RegistryOptions { attempts: 4, timeout: Duration::from_secs(1), ..RegistryOptions::default() }
+    // And all layers in streams, however small they are and however fast they are packed.
+    RegistryOptions {
+        attempts: 4,
+        timeout: Duration::from_secs(1),
+        stream_from: 0,
+        ..RegistryOptions::default()
+    }
 }
 
 /// Every manifest of the repository has all it names: asked at the registry itself.

@@ -49,6 +49,9 @@ pub struct RegistryOptions {
     pub timeout: Duration,
     /// Most requests at the same time.
     pub connections: usize,
+    /// Blobs at least so long are sent while they are packed; smaller ones in one piece when they
+    /// are complete, which saves a request. 0: all, even those that are complete by then.
+    pub stream_from: u64,
     /// Where is remembered how hosts want to be spoken to.
     pub memory: Option<PathBuf>,
     /// Told of each wait of a second or more.
@@ -66,6 +69,7 @@ impl Default for RegistryOptions {
             attempts: 6,
             timeout: Duration::from_secs(120),
             connections: 16,
+            stream_from: 1 << 20,
             memory: None,
             on_wait: None,
             cancel: Cancel::default(),

@@ -15,8 +15,6 @@ use super::http::{Content, Request, Response, SourceFailed};
 use super::source::BlobSource;
 use super::ways::{Streaming, Way};
 
-/// What is smaller than this is sent in one piece when it is complete: a request less.
-const STREAM_FROM: u64 = 1 << 20;
 /// The largest body of a `PATCH` that every registry known takes (ghcr.io refuses more).
 const CHUNK: u64 = 4 << 20;
 /// How often one upload is taken up again where it broke off.
@@ -121,7 +119,15 @@ impl Upload<'_> {
         failed: u32,
     ) -> Result<(Uploaded, Digest, u64), RegistryError> {
         let way = self.client.ways.known();
-        let enough = if way.streaming == Streaming::Never { u64::MAX } else { STREAM_FROM };
+        let stream_from = self.client.options.stream_from;
+        if stream_from == 0
+            && failed == 0
+            && way.streaming != Streaming::Never
+            && matches!(self.source, BlobSource::Spool(_))
+        {
+            return self.stream(way);
+        }
+        let enough = if way.streaming == Streaming::Never { u64::MAX } else { stream_from };
         let known = self.source.known_or(enough).map_err(RegistryError::Source)?;
         let Some((digest, size)) = known else {
             return self.stream(way);

@@ -135,13 +135,12 @@ fn what_spack_pushed_is_read_and_gets_an_index() {
             succeed(copy);
         }
     };
-    // Left to itself, skopeo compresses what says it is compressed, and nobody can read the index.
+    // Left to itself, skopeo compresses what says it is compressed, and Spack cannot read the index.
     copy("spack/changed", &[]);
     let from = site.plain("spack/changed");
     assert_eq!(hashes(&site, &from).len(), packages);
-    refused(&site.tried(&format!("index {from}")), &["`index.spack`", "not a database"]);
-    assert_eq!(site.indexed("spack/changed"), packages, "it was written anew");
     succeed(site.place.hod(&format!("index -q {from}")));
+    assert_eq!(site.indexed("spack/changed"), packages, "it was written anew");
 
     copy("spack/cache", &["--preserve-digests"]);
     let from = site.plain("spack/cache");
