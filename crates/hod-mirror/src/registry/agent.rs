@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::client::RegistryOptions;
 use super::error::RegistryError;
+use super::options::RegistryOptions;
 use super::reference::Reference;
 
 pub(super) fn agent(
