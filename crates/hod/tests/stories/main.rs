@@ -17,6 +17,8 @@ mod login;
 mod mirror;
 mod push;
 mod read;
+mod refused;
+mod refused_images;
 mod reliability;
 mod reliability_spack;
 mod spack;
