@@ -19,6 +19,7 @@ mod push;
 mod read;
 mod refused;
 mod refused_images;
+mod registry;
 mod reliability;
 mod reliability_spack;
 mod spack;

@@ -26,6 +26,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(@[^/\s`]+/|`/|oci:\S+-|[+=] [a-z]+-[\d.]+-|\(zlib-1.3.1-)[a-z2-7]{7}\b", "$1[hash]"),
     (r"((?:manifests/|\[HOST\]/[a-z0-9/]+:)\S+-)[a-z2-7]{7}\b", "$1[hash]"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[upload]"),
+    (r"@image/[0-9a-f]{7}\b", "@image/[hash]"),
     (r"spool/\d+-\d+\.", "spool/[name]."),
     (r"linux/\w+", "[platform]"),
 ];
