@@ -143,6 +143,8 @@ Examples:
   hod push lab 'hdf5+mpi' --only package        to the mirror `lab` of Spack's mirrors.yaml
   hod push ./cache /opt/zlib-1.3.1              what somebody's `make install` made
   hod push ./cache ./build --name zlib --version 1.3.1
+  hod push oci://ghcr.io/me/cache python --base-image ubuntu:24.04 --tag python-3.11
+                                                to a registry, with an image to run
   hod push --dry-run ./cache python             say what would be done
   hod push --refs -q ./cache python             print the image reference for the next program
 
@@ -204,8 +206,8 @@ Examples:
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are booleans")]
 pub(crate) struct Push {
-    /// The mirror: a directory, made if it does not exist, `oci://HOST/NAME`, or a name in Spack's
-    /// mirrors.yaml
+    /// The mirror: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+    /// Spack's mirrors.yaml; a directory is made if it does not exist
     pub(crate) mirror: OsString,
     /// Installed specs and install prefixes
     #[arg(required = true, value_name = "SPEC|PREFIX")]
@@ -340,7 +342,8 @@ fn members(text: &str) -> Result<Members, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct From {
-    /// The mirror to read from: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
+    /// The mirror to read from: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+    /// Spack's mirrors.yaml
     #[arg(short, long)]
     pub(crate) mirror: OsString,
 }
@@ -348,7 +351,8 @@ pub(crate) struct From {
 /// A mirror or a store.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// The mirror to read from: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
+    /// The mirror to read from: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+    /// Spack's mirrors.yaml
     /// (may be given several times) [default: all mirrors there]
     #[arg(short, long, conflicts_with = "store")]
     pub(crate) mirror: Vec<OsString>,
@@ -384,7 +388,8 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct Index {
-    /// The mirror: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
+    /// The mirror: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+    /// Spack's mirrors.yaml
     pub(crate) mirror: OsString,
     /// Threads that read entries of a directory [default: cores]
     #[arg(short, long, value_name = "N")]
@@ -398,7 +403,8 @@ pub(crate) struct Index {
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The mirror: a directory, `oci://HOST/NAME`, or a name in Spack's mirrors.yaml
+    /// The mirror: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+    /// Spack's mirrors.yaml
     pub(crate) mirror: OsString,
     /// Of a registry, download everything; otherwise it is asked whether all is there
     #[arg(long)]
@@ -412,10 +418,11 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// The mirror to read from
+    /// The mirror to read from: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+    /// Spack's mirrors.yaml
     #[arg(value_name = "FROM")]
     pub(crate) from: OsString,
-    /// The mirror to write to; a directory is made if it does not exist
+    /// The mirror to write to, likewise; a directory is made if it does not exist
     #[arg(value_name = "TO")]
     pub(crate) to: OsString,
     /// Only what matches one of these

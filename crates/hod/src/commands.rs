@@ -20,18 +20,6 @@ use hod_mirror::{Mirror, Waiting};
 
 use crate::ui::Printer;
 
-/// Words that make no sense together, found after the arguments were parsed.
-#[derive(Debug)]
-pub(crate) struct UsageError(pub(crate) String);
-
-impl std::fmt::Display for UsageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
-
 /// The first signal asks the work to stop and clean up, the second stops it where it is (which is
 /// safe as well: a mirror is whole at every instant).
 pub(crate) fn cancel_on_signal() -> Cancel {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy as _;
 use hod_cache::LocalStore;
 
-use crate::commands::UsageError;
+use crate::error::UsageError;
 use crate::ui::Printer;
 
 /// Where Hod keeps what it can do without: in `$HOD_CACHE_DIR`, else `$XDG_CACHE_HOME/hod`, else

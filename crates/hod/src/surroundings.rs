@@ -14,7 +14,7 @@ use hod_archive::Cancel;
 use hod_store::{Environment, Found, MirrorConfig, Patience, SpackConfig, Store, StoreRequest};
 
 use crate::cli::Registries;
-use crate::commands::UsageError;
+use crate::error::{NoMirrors, UnknownMirror};
 use crate::ui::Printer;
 
 pub(crate) use place::{MirrorPlace, Opener};
@@ -96,12 +96,12 @@ impl<'a> Surroundings<'a> {
     /// The mirror that is named by a path, a URL or its name in `mirrors.yaml`.
     pub(crate) fn mirror(&self, word: &OsStr, direction: Direction) -> anyhow::Result<MirrorPlace> {
         if let Some(layout) = MirrorPlace::of_layout(word) {
-            return layout.map_err(|what| UsageError(what).into());
+            return Ok(layout?);
         }
         // Names and URLs are text.
         let Some(text) = word.to_str() else { return Ok(MirrorPlace::directory(word)) };
         if text.contains("://") {
-            return MirrorPlace::of_url(text).map_err(|what| UsageError(what).into());
+            return Ok(MirrorPlace::of_url(text)?);
         }
         if is_path(text) {
             return Ok(MirrorPlace::directory(text));
@@ -206,20 +206,6 @@ pub(crate) fn what(word: &OsStr) -> What {
 pub(crate) fn is_path(text: &str) -> bool {
     text.contains('/') || matches!(text, "." | "..")
 }
-
-/// A word that is neither a path nor the name of a mirror.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no mirror named `{name}` in Spack's configuration")]
-pub(crate) struct UnknownMirror {
-    pub(crate) name: String,
-    pub(crate) known: Vec<String>,
-    pub(crate) is_directory: bool,
-}
-
-/// Nobody said where to look.
-#[derive(Debug, thiserror::Error)]
-#[error("no mirror was named, and Spack's configuration has none that can be read")]
-pub(crate) struct NoMirrors;
 
 #[cfg(test)]
 mod tests {

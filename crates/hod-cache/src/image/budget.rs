@@ -169,6 +169,9 @@ mod tests {
     #[test]
     fn a_base_without_room_is_refused() {
         let error = surplus(1, 120, 120).unwrap_err();
-        assert_eq!(error.to_string(), "it may have 120 layers, and its base image has 120 already");
+        assert_eq!(
+            error.to_string(),
+            "it may have no more layers than 120, and its base image has 120 already"
+        );
     }
 }

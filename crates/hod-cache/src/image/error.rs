@@ -73,7 +73,7 @@ pub enum ImageError {
     #[error("there is nothing to put into it")]
     Empty,
     /// The base image alone has as many layers as an image may have.
-    #[error("it may have {limit} layers, and its base image has {base} already")]
+    #[error("it may have no more layers than {limit}, and its base image has {base} already")]
     TooManyLayers {
         /// Most layers.
         limit: usize,

@@ -179,7 +179,7 @@ impl Asking<'_> {
         let mut parameters: Vec<(&str, String)> =
             service.name.iter().map(|name| ("service", name.clone())).collect();
         let asked = Instant::now();
-        let response = if let Some(Credentials::IdentityToken(token)) = self.credentials {
+        let mut response = if let Some(Credentials::IdentityToken(token)) = self.credentials {
             parameters.push(("scope", scopes.join(" ")));
             parameters.push(("client_id", CLIENT.to_owned()));
             parameters.push(("grant_type", "refresh_token".to_owned()));
@@ -200,6 +200,7 @@ impl Asking<'_> {
             };
             http::send(self.agent, &mut Request::new("GET", url), authorization.as_deref())?
         };
+        response.is_anonymous = self.credentials.is_none();
         if response.status != 200 {
             return Err(response.into_error());
         }

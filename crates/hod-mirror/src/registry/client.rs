@@ -136,7 +136,8 @@ impl Client {
         let asking = self.asking(&scopes)?;
         for is_second in [false, true] {
             let (header, number) = self.auth.header(&asking)?;
-            let response = self.once(request, header.as_deref())?;
+            let mut response = self.once(request, header.as_deref())?;
+            response.is_anonymous = asking.credentials.is_none();
             if response.status != 401 {
                 return Ok(response);
             }

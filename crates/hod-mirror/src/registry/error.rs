@@ -42,6 +42,10 @@ pub enum RegistryError {
         text: String,
         /// How long it wants to be left alone.
         retry_after: Option<Duration>,
+        /// Whether nobody's credentials are known for the registry.
+        is_anonymous: bool,
+        /// Whether who asks was known and is not allowed this (RFC 6750, `insufficient_scope`).
+        lacks_scope: bool,
     },
     /// An answer that lacks what the protocol promises.
     #[error("{method} {url}: the answer {what}")]
@@ -95,7 +99,7 @@ pub enum RegistryError {
     #[error("cannot read what is to be uploaded")]
     Source(#[source] io::Error),
     /// It failed again and again.
-    #[error("gave up after {attempts} attempts")]
+    #[error("gave up after {attempts} attempt{}", if *attempts == 1 { "" } else { "s" })]
     Exhausted {
         /// How many.
         attempts: u32,
@@ -117,6 +121,8 @@ pub enum Refusal {
     Denied,
     /// There is no such repository or image.
     NotFound,
+    /// The registry has no repositories of such names.
+    Name,
     /// Something is larger than the registry takes.
     TooLarge,
     /// Too many requests.
@@ -139,6 +145,7 @@ impl RegistryError {
                 !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
             }
             Self::Broken { .. } | Self::Protocol { .. } | Self::Expired { .. } => true,
+            Self::Refused { .. } if self.speaks_of_full_disk() => false,
             Self::Refused { status, codes, .. } => match status {
                 408 | 425 | 429 | 499 | 500 | 502..=504 | 520..=527 => true,
                 // Uploads get lost in registries of several machines (seen at ghcr.io); and where
@@ -178,6 +185,34 @@ impl RegistryError {
         }
     }
 
+    /// Whether it was said to somebody without credentials.
+    pub fn is_anonymous(&self) -> bool {
+        match self {
+            Self::Refused { is_anonymous, .. } => *is_anonymous,
+            Self::Token { source, .. } | Self::Exhausted { source, .. } => source.is_anonymous(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is the answer to a manifest.
+    pub fn is_of_manifest(&self) -> bool {
+        match self {
+            Self::Refused { url, .. } => url.contains("/manifests/"),
+            Self::Exhausted { source, .. } => source.is_of_manifest(),
+            _ => false,
+        }
+    }
+
+    /// Whether a server error is for want of room, which does not come by trying again.
+    fn speaks_of_full_disk(&self) -> bool {
+        let Self::Refused { status: 500.., codes, text, .. } = self else { return false };
+        let is_full = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            ["no space left on device", "disk quota exceeded"].iter().any(|end| text.contains(end))
+        };
+        is_full(text) || codes.iter().any(|(_, message)| is_full(message))
+    }
+
     /// What kind of refusal it is, if the registry answered.
     pub fn refusal(&self) -> Option<Refusal> {
         let has = |wanted: &str| match self {
@@ -188,13 +223,16 @@ impl RegistryError {
             return source.refusal();
         }
         Some(match self.status()? {
+            401 if matches!(self, Self::Refused { lacks_scope: true, .. }) => Refusal::Denied,
             401 => Refusal::Unauthorized,
             403 => Refusal::Denied,
             _ if has("DENIED") => Refusal::Denied,
             404 => Refusal::NotFound,
+            400..=499 if has("NAME_INVALID") => Refusal::Name,
             413 => Refusal::TooLarge,
             429 => Refusal::RateLimited,
             507 => Refusal::Full,
+            _ if self.speaks_of_full_disk() => Refusal::Full,
             400..=499 => Refusal::Invalid,
             _ => Refusal::Unavailable,
         })

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ureq::http::{self, HeaderMap};
 use ureq::{Body, SendBody};
 
+use super::challenge;
 use super::error::RegistryError;
 
 /// Most bytes of an error that are read.
@@ -59,6 +60,8 @@ pub(super) struct Response {
     /// Of the request, without its query, which may hold what others should not see.
     url: String,
     pub(super) status: u16,
+    /// Whether nobody's credentials are known where it comes from.
+    pub(super) is_anonymous: bool,
     headers: HeaderMap,
     body: Body,
     /// How long a document may take.
@@ -115,12 +118,26 @@ impl Response {
     /// The answer is not what was hoped for.
     pub(super) fn into_error(self) -> RegistryError {
         let (method, url, status) = (self.method, self.url.clone(), self.status);
+        let is_anonymous = self.is_anonymous;
+        let lacks_scope = self
+            .headers("www-authenticate")
+            .flat_map(challenge::parse)
+            .any(|challenge| challenge.parameter("error") == Some("insufficient_scope"));
         let retry_after = self.header("retry-after").and_then(retry_after);
         let mut bytes = Vec::new();
         let _ = self.into_reader().take(ERROR_LIMIT).read_to_end(&mut bytes);
         let codes = codes(&bytes);
         let text = if codes.is_empty() { snippet(&bytes) } else { String::new() };
-        RegistryError::Refused { method, url, status, codes, text, retry_after }
+        RegistryError::Refused {
+            method,
+            url,
+            status,
+            codes,
+            text,
+            retry_after,
+            is_anonymous,
+            lacks_scope,
+        }
     }
 
     /// Breaks the rules of the protocol.
@@ -187,7 +204,8 @@ pub(super) fn send(
     let (parts, body) = response.into_parts();
     let status = parts.status.as_u16();
     let patience = agent.config().timeout_per_read().unwrap_or(PATIENCE);
-    Ok(Response { method, url, status, headers: parts.headers, body, patience })
+    let (headers, is_anonymous) = (parts.headers, false);
+    Ok(Response { method, url, status, is_anonymous, headers, body, patience })
 }
 
 /// A URL for people: its query may hold signatures and session states.
@@ -296,13 +314,39 @@ fn codes(bytes: &[u8]) -> Vec<(String, String)> {
     struct One {
         code: String,
         message: String,
+        detail: serde_json::Value,
     }
     let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
     serde_json::from_slice::<Errors>(bytes)
         .map(|found| {
-            found.errors.into_iter().take(5).map(|one| (cut(one.code), cut(one.message))).collect()
+            let told = |one: One| match system_error(&one.detail) {
+                Some(text) => (cut(one.code), format!("{}: {text}", cut(one.message))),
+                None => (cut(one.code), cut(one.message)),
+            };
+            found.errors.into_iter().take(5).map(told).collect()
         })
         .unwrap_or_default()
+}
+
+/// What the system told a distribution that keeps blobs in files: the `os.PathError` behind "unknown
+/// error", whose number is that of Linux.
+fn system_error(detail: &serde_json::Value) -> Option<&'static str> {
+    match find_number(detail, "Err", 4)? {
+        28 => Some("no space left on device"),
+        122 => Some("disk quota exceeded"),
+        30 => Some("read-only file system"),
+        _ => None,
+    }
+}
+
+/// A number by its key, at most so deep.
+fn find_number(value: &serde_json::Value, key: &str, depth: u8) -> Option<u64> {
+    let object = value.as_object()?;
+    let own = object.get(key).and_then(serde_json::Value::as_u64);
+    own.or_else(|| {
+        let depth = depth.checked_sub(1)?;
+        object.values().find_map(|value| find_number(value, key, depth))
+    })
 }
 
 /// The beginning of a body that is text; of a web page nothing.

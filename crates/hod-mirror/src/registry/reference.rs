@@ -52,8 +52,14 @@ impl Reference {
         if rest.contains(['?', '#']) || rest.contains(char::is_whitespace) {
             return Err(error("it holds a character that no name has"));
         }
-        if rest.split('/').next().is_some_and(|first| first.contains('@') && rest.contains('/')) {
-            return Err(error("user and password do not belong into it"));
+        if let Some((first, path)) = rest.split_once('/')
+            && let Some((_, host)) = first.rsplit_once('@')
+        {
+            // Nor into an error.
+            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+            let separator = if scheme.is_empty() { "" } else { "://" };
+            let text = format!("{scheme}{separator}…@{host}/{path}");
+            return Err(ReferenceError { text, reason: "user and password do not belong into it" });
         }
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => {

@@ -373,6 +373,8 @@ mod tests {
             codes: vec![(code.to_owned(), String::new())],
             text: String::new(),
             retry_after: None,
+            is_anonymous: false,
+            lacks_scope: false,
         };
         assert!(is_refusal(&refused(416, "RANGE_INVALID")));
         assert!(is_refusal(&refused(405, "UNSUPPORTED")));

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use hod_cache::{BaseReference, EnvSource, ImageOptions, RunOptions, SpackCommand};
 use hod_mirror::oci::Tag;
 
+use crate::error::NoSpack;
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Images")]
 pub(crate) struct Images {
@@ -54,11 +56,6 @@ pub(crate) enum EnvFrom {
     Inspections,
     Spack,
 }
-
-/// `--env-from spack`, and there is none.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no `spack` to ask for the environment, neither in PATH nor in SPACK_ROOT")]
-pub(crate) struct NoSpack;
 
 impl Images {
     /// What the words mean. `variables`: this process's environment.

@@ -47,6 +47,10 @@ pub(crate) fn run(
     let summary = copy(&from, &to_mirror, &store, &wanted, &options, &reporter);
     progress.end(&label);
     let summary = summary?;
+    if summary.outcomes.is_empty() && !printer.is_json() {
+        printer.say(format_args!("Nothing to copy: there is no image in `{from}`"));
+        return Ok(ExitStatus::Success);
+    }
     tell(&summary, &to, printer);
     let is_interrupted =
         summary.outcomes.iter().any(|it| matches!(it.result, Err(Error::Cancelled)));

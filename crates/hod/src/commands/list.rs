@@ -173,6 +173,10 @@ fn in_mirror(
         of(listing.found.len(), listing.total),
         written.unwrap_or_default(),
     ));
+    if listing.total == 0 && mirror.as_registry().is_some() {
+        printer
+            .say("A repository that does not exist looks the same: see whether its name is right");
+    }
     Ok(is_whole)
 }
 

@@ -2,12 +2,13 @@
 
 use std::io::{self, IsTerminal as _, Read as _};
 
+use anyhow::Context as _;
 use hod_archive::Cancel;
-use hod_mirror::{Credentials, CredentialsError, Keychain};
+use hod_mirror::{Credentials, Keychain};
 use serde_json::json;
 
-use super::UsageError;
 use crate::cli;
+use crate::error::UsageError;
 use crate::surroundings::Surroundings;
 use crate::ui::{ExitStatus, Printer};
 
@@ -24,11 +25,13 @@ pub(crate) fn login(
     let Some((username, password)) = ask(arguments, &host, printer)? else {
         return Ok(ExitStatus::Interrupted);
     };
+    let what = format!("could not log in to `{host}` as `{username}`");
     let credentials = Credentials::Basic { username, password };
     if !arguments.offline {
         // A mistake that is found now costs seconds.
         let is_plain = ["http://", "oci+http://"].iter().any(|s| arguments.registry.starts_with(s));
-        surroundings.opener(&arguments.registries).verify(&host, is_plain, &credentials)?;
+        let opener = surroundings.opener(&arguments.registries);
+        opener.verify(&host, is_plain, &credentials).context(what)?;
     }
     let kept = keychain.store(&host, &credentials)?;
     if printer.is_json() {
@@ -138,28 +141,6 @@ fn registry(text: &str) -> Result<String, UsageError> {
         )));
     }
     Ok(host.to_ascii_lowercase())
-}
-
-/// What to do about an error with credentials.
-pub(crate) fn hint(error: &CredentialsError) -> Option<String> {
-    match error {
-        CredentialsError::HelperMissing { path, program } => {
-            Some(format!("install `{program}`, or take it out of `{}`", path.display()))
-        }
-        CredentialsError::Json { path, .. }
-        | CredentialsError::WrongType { path, .. }
-        | CredentialsError::HelperName { path, .. } => {
-            Some(format!("correct `{}` by hand", path.display()))
-        }
-        CredentialsError::Auth { .. } => {
-            Some("`hod login REGISTRY` writes the entry anew".to_owned())
-        }
-        CredentialsError::NoPlace => Some("set HOME, or REGISTRY_AUTH_FILE to a file".to_owned()),
-        CredentialsError::HelperFailed { program, .. } => {
-            Some(format!("`{program} list` shows whether it works at all"))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use hod_archive::Cancel;
 use hod_cache::closest;
 use hod_store::{
-    EditMirrorsError, Environment, MirrorDirection, MirrorFile, MirrorHolds, MirrorSettings,
-    MirrorUrlError, Secret, written_url,
+    Environment, MirrorDirection, MirrorFile, MirrorHolds, MirrorSettings, Secret, written_url,
 };
 use serde_json::json;
 
-use super::UsageError;
 use crate::cli::{self, AddMirror, Holds, MirrorCommand, SetMirror};
+use crate::error::{
+    ElsewhereDefined, NameTaken, NoHome, NoSuchMirror, PointsTo, SecretInArguments, UsageError,
+};
 use crate::surroundings::Surroundings;
 use crate::ui::{ExitStatus, Printer};
 
@@ -238,118 +239,4 @@ fn connection(connection: &cli::Connection) -> Result<MirrorSettings, SecretInAr
         endpoint_url: connection.s3_endpoint_url.clone(),
         ..MirrorSettings::default()
     })
-}
-
-/// A secret where everybody on the machine sees it, and the shell remembers it.
-#[derive(Debug, thiserror::Error)]
-#[error("`--{option}` would show the secret to everybody who lists the processes")]
-pub(crate) struct SecretInArguments {
-    option: &'static str,
-}
-
-/// There is no place for what is the user's.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no home directory, and so no place for the user's mirrors")]
-pub(crate) struct NoHome;
-
-/// A name that another mirror has.
-#[derive(Debug, thiserror::Error)]
-#[error("a mirror named `{name}` already exists")]
-pub(crate) struct NameTaken {
-    name: String,
-    /// What the new one would be.
-    url: String,
-    /// In the file that hod changes.
-    is_here: bool,
-    source: PointsTo,
-}
-
-/// What a taken name stands for.
-#[derive(Debug, thiserror::Error)]
-#[error("it {} `{file}`", url.as_ref().map_or("is in".to_owned(), |url| format!("points to `{url}` in")))]
-pub(crate) struct PointsTo {
-    url: Option<String>,
-    file: String,
-}
-
-/// A mirror in a file that hod does not change.
-#[derive(Debug, thiserror::Error)]
-#[error("the mirror `{name}` is defined in `{file}`, and not in the user's own configuration")]
-pub(crate) struct ElsewhereDefined {
-    name: String,
-    file: String,
-}
-
-/// A name that no mirror has.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no mirror named `{name}` in Spack's configuration")]
-pub(crate) struct NoSuchMirror {
-    name: String,
-    similar: Option<String>,
-    known: Vec<String>,
-}
-
-/// What to do about these errors.
-pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(SecretInArguments { option }) = cause.downcast_ref() {
-        return Some(format!("put it into a variable, and name that with `--{option}-variable`"));
-    }
-    if cause.is::<NoHome>() {
-        return Some("set HOME, or SPACK_USER_CONFIG_PATH to a directory".to_owned());
-    }
-    if let Some(NameTaken { name, url, is_here, .. }) = cause.downcast_ref() {
-        return Some(match is_here {
-            true => format!(
-                "choose another name, or change this one with `hod mirror set {name} --url {url}`"
-            ),
-            false => "choose another name".to_owned(),
-        });
-    }
-    if let Some(ElsewhereDefined { file, .. }) = cause.downcast_ref() {
-        return Some(format!("edit `{file}`"));
-    }
-    if let Some(NoSuchMirror { similar, known, name }) = cause.downcast_ref() {
-        return Some(match (similar, &known[..]) {
-            (Some(similar), _) => format!("did you mean `{similar}`?"),
-            (None, []) => format!("`hod mirror add {name} URL` makes one"),
-            (None, known) => format!("known are {}", known.join(", ")),
-        });
-    }
-    match cause.downcast_ref()? {
-        EditMirrorsError::HalfAccessPair { missing: "user", .. } => {
-            Some("name the user as well: `--oci-username` or `--oci-username-variable`".to_owned())
-        }
-        EditMirrorsError::HalfAccessPair { .. } => {
-            Some("name the variable that has the password: `--oci-password-variable`".to_owned())
-        }
-        EditMirrorsError::Changed { .. } => Some("run the same command again".to_owned()),
-        EditMirrorsError::Tangled { path, .. } | EditMirrorsError::Setting { path, .. } => {
-            Some(format!("edit `{}` by hand", path.display()))
-        }
-        _ => None,
-    }
-}
-
-/// What to do about a URL.
-pub(crate) fn url_hint(error: &MirrorUrlError) -> Option<String> {
-    match error {
-        MirrorUrlError::UnknownScheme { scheme, known, .. } => {
-            let names = known.iter().map(|known| (*known).to_owned()).collect();
-            Some(match (&**scheme, closest(scheme, names)) {
-                ("docker", _) => "for a registry, write `oci://`".to_owned(),
-                (_, Some(similar)) => format!("did you mean `{similar}://`?"),
-                (_, None) => format!("known are {}, and paths", known.join(", ")),
-            })
-        }
-        MirrorUrlError::Image { repository, .. } => {
-            Some(format!("leave the tag out: `{repository}`"))
-        }
-        MirrorUrlError::NotARepository { .. } => {
-            Some("write it as `oci://ghcr.io/user/image`".to_owned())
-        }
-        MirrorUrlError::Password => {
-            Some("for a registry, use `--oci-username` and `--oci-password-variable`".to_owned())
-        }
-        _ => None,
-    }
 }

@@ -5,18 +5,19 @@ mod plan;
 mod record;
 mod targets;
 
+use anyhow::Context as _;
 use hod_archive::{Cancel, Encoding};
 use hod_cache::{Event, PushOptions, push};
 use serde_json::json;
 
-use super::{UsageError, jobs};
+use super::jobs;
 use crate::cli::{self, Only};
+use crate::error::UsageError;
 use crate::settings::{local_store, source_date_epoch};
 use crate::surroundings::{Direction, Surroundings};
 use crate::ui::{ExitStatus, Printer};
 use live::Live;
 use targets::targets;
-pub(crate) use targets::{NotAPath, NotInStore};
 
 pub(crate) fn run(
     arguments: &cli::Push,
@@ -35,7 +36,10 @@ pub(crate) fn run(
     }
     let store = local_store(printer)?;
     let opener = surroundings.opener(&arguments.registries);
-    let base_mirror = options.images.base.as_ref().map(|base| opener.base(base)).transpose()?;
+    let base_mirror = options.images.base.as_ref().map(|base| {
+        opener.base(base).with_context(|| format!("could not use the base image `{base}`"))
+    });
+    let base_mirror = base_mirror.transpose()?;
     let options = PushOptions { base_mirror, roots: targets.root_hashes(), ..options };
     if arguments.dry_run {
         return plan::run(

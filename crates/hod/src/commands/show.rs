@@ -12,8 +12,9 @@ use hod_store::Store;
 use super::list::{compiler, layout, mirrors, record_row, row};
 use super::reference;
 use crate::cli;
+use crate::error::NoMirrors;
 use crate::settings::local_store;
-use crate::surroundings::{NoMirrors, Surroundings};
+use crate::surroundings::Surroundings;
 use crate::ui::format::{bytes, count};
 use crate::ui::{ExitStatus, Printer};
 

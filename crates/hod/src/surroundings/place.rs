@@ -15,6 +15,7 @@ use hod_store::{Connection, Environment};
 
 use super::Direction;
 use crate::cli::Registries;
+use crate::error::PlaceError;
 use crate::settings::cache_directory;
 use crate::surroundings::Surroundings;
 use crate::ui::format::duration;
@@ -54,11 +55,11 @@ impl MirrorPlace {
     }
 
     /// The bare image layout that `oci-layout:DIR` names; `None` if the word does not begin so.
-    pub(super) fn of_layout(word: &OsStr) -> Option<Result<Self, String>> {
+    pub(super) fn of_layout(word: &OsStr) -> Option<Result<Self, PlaceError>> {
         use std::os::unix::ffi::OsStrExt as _;
         let path = word.as_bytes().strip_prefix(LAYOUT.as_bytes())?;
         if path.is_empty() {
-            return Some(Err(format!("`{LAYOUT}` needs a directory behind it")));
+            return Some(Err(PlaceError::NoDirectory));
         }
         let path = PathBuf::from(OsStr::from_bytes(path));
         Some(Ok(Self { site: Site::Layout(path), credentials: None }))
@@ -66,21 +67,13 @@ impl MirrorPlace {
 
     /// The place a URL names. Of an unknown kind, it is refused: taken for a path, each would
     /// become a directory named `oci:`.
-    pub(super) fn of_url(url: &str) -> Result<Self, String> {
+    pub(super) fn of_url(url: &str) -> Result<Self, PlaceError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let site = match scheme {
             "file" if rest.starts_with('/') => Site::Directory(decoded(rest)),
-            "file" => {
-                return Err(format!(
-                    "`{url}` needs an absolute path after `file://`, as in `file:///srv/mirror`"
-                ));
-            }
+            "file" => return Err(PlaceError::Relative { url: url.to_owned() }),
             "oci" | "oci+http" => Site::Repository(repository(url)?),
-            _ => {
-                return Err(format!(
-                    "only directories and container registries can be mirrors so far, not `{url}`"
-                ));
-            }
+            _ => return Err(PlaceError::UnknownKind { url: without_user(url) }),
         };
         Ok(Self { site, credentials: None })
     }
@@ -92,11 +85,7 @@ impl MirrorPlace {
         environment: &Environment,
     ) -> anyhow::Result<Self> {
         let url = &connection.url;
-        let mut place = if url.contains("://") {
-            Self::of_url(url).map_err(|what| anyhow!(what))?
-        } else {
-            Self::directory(url)
-        };
+        let mut place = if url.contains("://") { Self::of_url(url)? } else { Self::directory(url) };
         if !matches!(place.site, Site::Repository(_)) {
             return Ok(place);
         }
@@ -263,12 +252,23 @@ impl Opener<'_> {
 
 /// The repository of a URL, which names no image in it: Spack ignores a tag there and takes a
 /// digest for every tag (`spack-format` 5.1). Neither is what anybody wants.
-fn repository(url: &str) -> Result<Reference, String> {
-    let reference = Reference::parse(url).map_err(|error| error.to_string())?;
+fn repository(url: &str) -> Result<Reference, PlaceError> {
+    let reference = Reference::parse(url)?;
     if reference.tag.is_none() && reference.digest.is_none() {
         return Ok(reference);
     }
-    Err(format!("`{url}` names one image, and a mirror is a repository: `{}`", reference.url()))
+    Err(PlaceError::OneImage { url: url.to_owned(), repository: reference.url() })
+}
+
+/// A URL that can be shown: without user and password.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    match path {
+        Some(path) => format!("{scheme}://{host}/{path}"),
+        None => format!("{scheme}://{host}"),
+    }
 }
 
 /// A path as `file://` URLs have it: Python writes `%20` for a blank.
@@ -308,11 +308,11 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused_with_the_reason() {
-        let refused = |url: &str| MirrorPlace::of_url(url).err().unwrap();
+        let refused = |url: &str| MirrorPlace::of_url(url).err().unwrap().to_string();
         assert!(refused("s3://bucket").contains("not `s3://bucket`"));
         assert!(refused("file://cache").contains("absolute"));
         assert!(refused("oci://ghcr.io/a/").contains("no image reference"));
-        assert!(refused("oci://ghcr.io/a/b:1.0").contains("a repository: `oci://ghcr.io/a/b`"));
+        assert!(refused("oci://ghcr.io/a/b:1.0").contains("names one image"));
         let digest = hod_archive::Digest::of(b"");
         assert!(refused(&format!("oci://ghcr.io/a/b@{digest}")).contains("names one image"));
     }

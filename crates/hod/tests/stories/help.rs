@@ -58,8 +58,8 @@ fn help_of_push_shows_examples() {
     Usage: hod push [OPTIONS] <MIRROR> <SPEC|PREFIX>...
 
     Arguments:
-      <MIRROR>          The mirror: a directory, made if it does not exist, `oci://HOST/NAME`, or a name
-                        in Spack's mirrors.yaml
+      <MIRROR>          The mirror: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
+                        Spack's mirrors.yaml; a directory is made if it does not exist
       <SPEC|PREFIX>...  Installed specs and install prefixes
 
     Options:
@@ -146,6 +146,8 @@ fn help_of_push_shows_examples() {
       hod push lab 'hdf5+mpi' --only package        to the mirror `lab` of Spack's mirrors.yaml
       hod push ./cache /opt/zlib-1.3.1              what somebody's `make install` made
       hod push ./cache ./build --name zlib --version 1.3.1
+      hod push oci://ghcr.io/me/cache python --base-image ubuntu:24.04 --tag python-3.11
+                                                    to a registry, with an image to run
       hod push --dry-run ./cache python             say what would be done
       hod push --refs -q ./cache python             print the image reference for the next program
 

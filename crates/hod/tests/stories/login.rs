@@ -12,14 +12,14 @@ use crate::support::succeed;
 use crate::support::tree::set_mode;
 
 /// Runs a command that gets `input` on stdin.
-fn fed(mut command: Command, input: &str) -> Ended {
+pub(crate) fn fed(mut command: Command, input: &str) -> Ended {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
 }
 
-fn login(story: &Story, words: &str, password: &str) {
+pub(crate) fn login(story: &Story, words: &str, password: &str) {
     let ended = fed(story.hod(words), password);
     story.note(&format!("hod {words}"), &ended);
 }

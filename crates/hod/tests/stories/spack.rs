@@ -666,6 +666,8 @@ fn mirrors_and_stores_are_found_as_spack_finds_them() {
     $ hod push far hello
     2> error: cannot use the mirror `far` of Spack's configuration
     2>   cause: only directories and container registries can be mirrors so far, not `s3://bucket/cache`
+    2>
+    2> hint: name a directory, `oci://HOST/NAME` or `oci-layout:DIR`
     exit 1
     $ hod push leb hello
     2> error: there is no mirror named `leb` in Spack's configuration

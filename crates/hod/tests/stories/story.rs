@@ -17,10 +17,17 @@ const FILTERS: &[(&str, &str)] = &[
     (r" *\b\d+(\.\d)? ([KMG]i)?B\b", " [size]"),
     (r"\( \[size\]", "([size]"),
     (r"\b\d+ bytes\b", "[n] bytes"),
+    // A server of the test.
+    (r"127\.0\.0\.1:\d{4,5}\b", "[HOST]"),
+    (r"sha256:[0-9a-f]{64}\b", "sha256:[digest]"),
     (r"\.hod/tmp/[0-9a-f-]+", ".hod/tmp/[name]"),
     (r"\b[0-9a-f]{64}\b", "[digest]"),
     (r"\b[a-z2-7]{32}\b", "[hash]"),
     (r"(@[^/\s`]+/|`/|oci:\S+-|[+=] [a-z]+-[\d.]+-|\(zlib-1.3.1-)[a-z2-7]{7}\b", "$1[hash]"),
+    (r"((?:manifests/|\[HOST\]/[a-z0-9/]+:)\S+-)[a-z2-7]{7}\b", "$1[hash]"),
+    (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[upload]"),
+    (r"@image/[0-9a-f]{7}\b", "@image/[hash]"),
+    (r"spool/\d+-\d+\.", "spool/[name]."),
     (r"linux/\w+", "[platform]"),
 ];
 

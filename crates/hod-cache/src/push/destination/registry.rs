@@ -219,13 +219,21 @@ struct Spooled<'a> {
     budget: Arc<Budget>,
 }
 
+impl Spooled<'_> {
+    /// Says that it is not the package that cannot be written, but what is on its way.
+    fn lacking_room(&self, source: io::Error) -> io::Error {
+        let kind = source.kind();
+        io::Error::new(kind, Error::Spool { path: self.store.spool_directory(), source })
+    }
+}
+
 impl Write for Spooled<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.writer.write(buf)
+        self.writer.write(buf).map_err(|error| self.lacking_room(error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.writer.flush().map_err(|error| self.lacking_room(error))
     }
 }
 

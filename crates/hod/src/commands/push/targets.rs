@@ -10,7 +10,7 @@ use hod_spec::{DagHash, Selection};
 use hod_store::{SpecMetadata, Store};
 
 use crate::cli::{self, Only};
-use crate::commands::UsageError;
+use crate::error::{NotAPath, NotInStore, UsageError};
 use crate::surroundings::{Surroundings, What, what};
 use crate::ui::Printer;
 use crate::ui::format::count;
@@ -198,43 +198,6 @@ fn spec_of(package: &Package, store: &Store) -> anyhow::Result<DagHash> {
         recorded,
     }
     .into())
-}
-
-/// A prefix that Spack made, and that the store knows nothing of.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "`{}` holds {spec}, which the store `{}` {}",
-    prefix.display(),
-    store.display(),
-    match recorded {
-        Some(path) => format!("has at `{}`", path.display()),
-        None => "does not know".to_owned(),
-    }
-)]
-pub(crate) struct NotInStore {
-    prefix: PathBuf,
-    spec: String,
-    store: PathBuf,
-    recorded: Option<PathBuf>,
-}
-
-/// A word that was taken for a query and is the name of a directory as well.
-#[derive(Debug, thiserror::Error)]
-#[error("`{word}` was taken for a spec")]
-pub(crate) struct NotAPath {
-    pub(crate) word: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl NotAPath {
-    /// Says so, if `word` is a directory.
-    fn explain(word: &str, error: anyhow::Error) -> anyhow::Error {
-        if Path::new(word).is_dir() {
-            Self { word: word.to_owned(), source: error.into() }.into()
-        } else {
-            error
-        }
-    }
 }
 
 /// What was asked for and what it brings along.
