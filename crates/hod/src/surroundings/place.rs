@@ -158,7 +158,8 @@ impl Opener<'_> {
         reference: &Reference,
         access: Access,
     ) -> anyhow::Result<Mirror> {
-        let options = self.options(reference, place.credentials.clone());
+        let given = place.credentials.clone().or_else(|| self.of_environment());
+        let options = self.options(reference, given);
         Ok(Mirror::Registry(Registry::open(reference.clone(), access, options)?))
     }
 
@@ -194,6 +195,17 @@ impl Opener<'_> {
         };
         let options = self.options(&reference, Some(credentials.clone()));
         Ok(Registry::open(reference, Access::Pull, options)?.greet()?)
+    }
+
+    /// User and password for the mirror that is named on the command line, and for no other host: a
+    /// base image may come from anywhere.
+    fn of_environment(&self) -> Option<Credentials> {
+        let environment = &self.surroundings.environment;
+        let variable =
+            |name| environment.variable(name).filter(|value| !value.is_empty()).map(str::to_owned);
+        let (username, password) =
+            (variable("HOD_REGISTRY_USERNAME")?, variable("HOD_REGISTRY_PASSWORD")?);
+        Some(Credentials::Basic { username, password })
     }
 
     /// User and password of the first configured mirror in the same registry.

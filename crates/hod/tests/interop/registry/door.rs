@@ -139,6 +139,28 @@ fn a_password_is_tried_when_it_is_given_and_found_again_when_it_is_needed() {
     refused(&hod(&push).output().unwrap(), &["401"]);
 }
 
+#[test]
+fn a_password_may_be_in_the_environment_for_the_mirror_that_is_named() {
+    let Some(site) = Site::open(&Options { auth: HTPASSWD, ..Options::default() }) else { return };
+    let push = |password: &str| {
+        let mut push = site.place.hod(&format!("push --store ./store {} zlib", site.plain("a")));
+        push.env("HOD_REGISTRY_USERNAME", "ada").env("HOD_REGISTRY_PASSWORD", password);
+        push
+    };
+    refused(&push("wrong").output().unwrap(), &["401"]);
+    succeed(push("a-secret"));
+    // A mirror with a pair of its own is asked with that.
+    succeed(site.place.hod(&format!(
+        "mirror add mine {} --oci-username ada --oci-password-variable TOKEN",
+        site.plain("a")
+    )));
+    let mut list = site.place.hod("list -m mine");
+    list.env("TOKEN", "a-secret")
+        .env("HOD_REGISTRY_USERNAME", "ada")
+        .env("HOD_REGISTRY_PASSWORD", "wrong");
+    succeed(list);
+}
+
 /// The sequence with which Spack's own documents begin.
 #[test]
 fn a_mirror_gets_a_name_and_a_password_from_a_variable() {
