@@ -74,6 +74,9 @@ pub(super) trait Destination: Sync {
     /// Publishes such entries.
     fn publish_entries(&self, entries: &[SpackPublication]) -> Result<(), hod_mirror::Error>;
 
+    /// Begins to bring in what can be brought in of an image before its own layer has arrived.
+    fn prepare(&self, image: &ReadyImage);
+
     /// Begins to publish images. What came of each is a [`Message::Published`].
     fn publish(&self, images: Vec<ReadyImage>, patience: &Patience<'_>, to: &Sender<Message>);
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use hod_mirror::oci::Tag;
+use hod_mirror::oci::{PackageFacts, Tag};
 use hod_mirror::{Patience, SpackPublication, Waiting};
 use hod_spec::{DagHash, Spec, Topological};
 
@@ -32,6 +32,8 @@ pub(super) struct Publisher<'a> {
     layers: HashMap<DagHash, Option<Layer>>,
     /// Packages of which one half is known: what was packed, or that it was uploaded.
     halves: HashMap<usize, Half>,
+    /// Images whose own layer is still on its way.
+    early: HashMap<usize, ReadyImage>,
     /// Packages that wait for the layers of others, and for how many.
     waiting: HashMap<usize, (Prepared, usize)>,
     /// Which packages wait for a layer.
@@ -70,6 +72,7 @@ impl<'a> Publisher<'a> {
             open: HashSet::new(),
             layers: HashMap::new(),
             halves: HashMap::new(),
+            early: HashMap::new(),
             waiting: HashMap::new(),
             dependents: HashMap::new(),
             ready: Vec::new(),
@@ -152,10 +155,48 @@ impl<'a> Publisher<'a> {
                 }
             },
             (half, _) => {
+                if let Half::Prepared(prepared) = &half
+                    && let Some(image) = self.anticipated(index, prepared)
+                {
+                    self.destination.prepare(&image);
+                    self.early.insert(index, image);
+                }
                 self.halves.insert(index, half);
                 None
             }
         }
+    }
+
+    /// The image of a package whose layer is on its way, if all others it needs are in the mirror:
+    /// much of it can be sent meanwhile.
+    fn anticipated(&mut self, index: usize, prepared: &Prepared) -> Option<ReadyImage> {
+        let Names::Spec { spec_text, facts, .. } = &prepared.names else { return None };
+        let installed = self.packages[index].as_installed()?;
+        let layer = |spec: &Spec| {
+            let is_own = spec.hash == installed.hash();
+            if is_own { Some(prepared.layer) } else { *self.layers.get(&spec.hash)? }
+        };
+        let layers: Option<Vec<Layer>> = needed(installed).map(layer).collect();
+        let layers = layers.filter(|_| prepared.pushed.image.is_none())?;
+        let facts = facts.as_deref();
+        let (tag, image) = self.render(installed, &layers, spec_text, facts).ok()?;
+        let may_be_there = !prepared.pushed.was_packed;
+        Some(ReadyImage { index, tag, image, may_be_there })
+    }
+
+    fn render(
+        &mut self,
+        installed: &Installed,
+        layers: &[Layer],
+        spec_text: &str,
+        facts: Option<&PackageFacts>,
+    ) -> Result<(Tag, Rendered), Error> {
+        let ground = self.grounds.of(&platform_of(installed.spec()));
+        let inspected = &mut self.inspected;
+        let image = image::render_spec(ground, installed, layers, spec_text, facts, inspected)?;
+        let tag = package::spack_tag(installed.spec());
+        let tag = Tag::for_spack_entry(tag).expect("made of the characters a tag may have");
+        Ok((tag, image))
     }
 
     /// Publishes the entries of the build cache; returns what has them.
@@ -268,6 +309,9 @@ impl<'a> Publisher<'a> {
         if prepared.pushed.image.is_some() {
             return Ok(None);
         }
+        if let Some(ReadyImage { tag, image, .. }) = self.early.remove(&index) {
+            return self.named(prepared, tag, image);
+        }
         let package = &self.packages[index];
         let installed = package.as_installed().expect("specs have specs");
         let mut layers = Vec::new();
@@ -281,13 +325,20 @@ impl<'a> Publisher<'a> {
                 }
             }
         }
-        let ground = self.grounds.of(&platform_of(installed.spec()));
-        let inspected = &mut self.inspected;
-        let image = image::render_spec(ground, installed, &layers, spec_text, facts, inspected)?;
+        let (tag, image) = self.render(installed, &layers, spec_text, facts)?;
+        self.named(prepared, tag, image)
+    }
+
+    /// An image that gets its name as soon as what it stands on is there.
+    fn named(
+        &self,
+        prepared: &mut Prepared,
+        tag: Tag,
+        image: Rendered,
+    ) -> Result<Option<(Tag, Rendered)>, Error> {
         self.grounds.wait()?;
-        let tag = package::spack_tag(installed.spec());
-        prepared.pushed.image = Some(Image { tag: tag.clone(), manifest: image.manifest.digest });
-        let tag = Tag::for_spack_entry(tag).expect("made of the characters a tag may have");
+        let (name, manifest) = (tag.to_string(), image.manifest.digest);
+        prepared.pushed.image = Some(Image { tag: name, manifest });
         Ok(Some((tag, image)))
     }
 
@@ -307,6 +358,7 @@ impl<'a> Publisher<'a> {
 
     fn fail(&mut self, index: usize, error: Error) {
         self.halves.remove(&index);
+        self.early.remove(&index);
         if let Some(hash) = self.hash(index) {
             self.close(hash, None);
         }

@@ -146,6 +146,10 @@ impl Destination for Directory<'_> {
         self.mirror.publish_spack(entries)
     }
 
+    fn prepare(&self, _image: &ReadyImage) {
+        // Nothing here waits for anything.
+    }
+
     fn publish(&self, images: Vec<ReadyImage>, patience: &Patience<'_>, to: &Sender<Message>) {
         let mut publications = Vec::with_capacity(images.len());
         let mut indexes = Vec::with_capacity(images.len());

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hod_archive::{Codec, Digest};
 use hod_mirror::oci::{Document, ImageConfig, Manifest, PackageFacts, media_type};
@@ -30,9 +30,14 @@ pub(in crate::push) struct Repository<'a> {
     store: &'a LocalStore,
     /// Manifests that were looked at, by their tag.
     manifests: Mutex<HashMap<String, Option<RawManifest>>>,
+    /// Configs that are on their way before their images, by package.
+    early: Mutex<HashMap<usize, Arc<Early>>>,
     budget: Arc<Budget>,
     pool: Pool,
 }
+
+/// What came of a config that was sent before its image; `None`: it has to be sent again.
+type Early = OnceLock<Option<()>>;
 
 impl<'a> Repository<'a> {
     pub(super) fn open(registry: &'a Registry, store: &'a LocalStore) -> Self {
@@ -40,6 +45,7 @@ impl<'a> Repository<'a> {
             registry,
             store,
             manifests: Mutex::default(),
+            early: Mutex::default(),
             budget: Arc::new(Budget::new(MOST_WAITING)),
             pool: Pool::new(registry.connections()),
         }
@@ -189,16 +195,34 @@ impl Destination for Repository<'_> {
         Ok(())
     }
 
+    fn prepare(&self, image: &ReadyImage) {
+        let early = Arc::new(Early::new());
+        let mut all = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(image.index, Arc::clone(&early));
+        let (registry, config) = (self.registry.clone(), image.image.config.clone());
+        let options = UploadOptions { ask_first: image.may_be_there, ..UploadOptions::default() };
+        self.pool.run(move || {
+            let sent = registry.upload(BlobSource::Bytes(&config), options);
+            let _ = early.set(sent.ok().map(drop));
+        });
+    }
+
     fn publish(&self, images: Vec<ReadyImage>, _patience: &Patience<'_>, to: &Sender<Message>) {
         for ReadyImage { index, tag, image, may_be_there } in images {
             // Whoever makes the index next on this machine need not fetch it.
             self.store.keep_bytes(&Digest::of(&image.config), &image.config);
             let (registry, to) = (self.registry.clone(), to.clone());
+            let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
             self.pool.run(move || {
+                // Jobs begin in their order: this one has begun, if it is not done already.
+                let is_sent = early.is_some_and(|early| early.wait().is_some());
                 let options = UploadOptions { ask_first: may_be_there, ..UploadOptions::default() };
-                let result = registry
-                    .upload(BlobSource::Bytes(&image.config), options)
-                    .and_then(|_| registry.put_manifest(&tag, &image.manifest));
+                let config = if is_sent {
+                    Ok(())
+                } else {
+                    registry.upload(BlobSource::Bytes(&image.config), options).map(drop)
+                };
+                let result = config.and_then(|()| registry.put_manifest(&tag, &image.manifest));
                 let place = registry.reference().url();
                 let result = result.map_err(|source| Error::mirror(place, source));
                 let _ = to.send(Message::Published(index, result));
