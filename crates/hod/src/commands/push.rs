@@ -8,6 +8,7 @@ mod targets;
 use anyhow::Context as _;
 use hod_archive::{Cancel, Encoding};
 use hod_cache::{Event, PushOptions, push};
+use hod_mirror::DirectoryMirror;
 use serde_json::json;
 
 use super::jobs;
@@ -52,6 +53,10 @@ pub(crate) fn run(
         );
     }
     let mirror = opener.ensure(&place)?;
+    let has_index = mirror.as_directory().is_none_or(DirectoryMirror::has_spack_half);
+    if arguments.update_index && !has_index {
+        printer.warn(format_args!("`{place}` is a bare image layout, which has no index"));
+    }
     if printer.is_json() {
         let left_out = targets.left_out.iter().map(record::left_out).collect::<Vec<_>>();
         printer.json(&json!({
