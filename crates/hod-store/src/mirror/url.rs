@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> Result<String, String> {
-        let environment = Environment { cwd: "/home/ada/work".into(), ..Environment::default() };
+        let environment = Environment { cwd: "/home/ada/site".into(), ..Environment::default() };
         written_url(text, &environment).map_err(|error| match error {
             MirrorUrlError::Image { repository, .. } => format!("image of {repository}"),
             other => other.to_string(),
@@ -122,7 +122,7 @@ mod tests {
     #[case("file:///srv/cache", "file:///srv/cache")]
     #[case("https://user@example.org/cache", "https://user@example.org/cache")]
     #[case("/srv/cache", "/srv/cache")]
-    #[case("./cache", "/home/ada/work/cache")]
+    #[case("./cache", "/home/ada/site/cache")]
     #[case("../cache/", "/home/ada/cache")]
     #[case("~/cache", "~/cache")]
     #[case("$spack/cache", "$spack/cache")]
