@@ -61,20 +61,25 @@ fn expected_tags() -> Vec<String> {
     tags
 }
 
+/// Lets all writers begin at the same moment, each in a thread.
+fn in_threads(write: impl Fn(usize) + Sync) {
+    let start = Barrier::new(WRITERS);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (write, start) = (&write, &start);
+            scope.spawn(move || {
+                start.wait();
+                write(writer);
+            });
+        }
+    });
+}
+
 #[test]
 fn eight_threads_lose_nothing() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("mirror");
-    let start = Barrier::new(WRITERS);
-    thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let (root, start) = (&root, &start);
-            scope.spawn(move || {
-                start.wait();
-                push_some(root, writer);
-            });
-        }
-    });
+    in_threads(|writer| push_some(&root, writer));
     let mirror = DirectoryMirror::open(&root).unwrap();
     assert_eq!(tags(&mirror), expected_tags());
     assert!(check(&mirror).findings.is_empty());
@@ -92,16 +97,7 @@ fn eight_threads_lose_nothing() {
 fn eight_threads_lose_no_package_from_the_index() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("mirror");
-    let start = Barrier::new(WRITERS);
-    thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let (root, start) = (&root, &start);
-            scope.spawn(move || {
-                start.wait();
-                push_some_packages(root, writer);
-            });
-        }
-    });
+    in_threads(|writer| push_some_packages(&root, writer));
     let mirror = DirectoryMirror::open(&root).unwrap();
     assert_eq!(indexed(&mirror), expected_packages());
 
