@@ -1,5 +1,5 @@
-//! What tests stand on that are about registries: a real registry, real tokens, and a proxy that
-//! does to them what networks do. One per test, nothing shared, everything gone when dropped.
+//! What tests stand on: data that Spack made, a real registry, real tokens, and a proxy that does
+//! to them what networks do. One per test, nothing shared, everything gone when dropped.
 //!
 //! ```
 //! use hod_testing::http;
@@ -25,6 +25,7 @@ pub mod authority;
 pub mod base;
 pub mod disk;
 pub mod dockerd;
+pub mod golden;
 pub mod http;
 pub mod machine;
 pub mod proxy;

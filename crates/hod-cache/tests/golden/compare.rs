@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hod_archive::Digest;
+use hod_testing::golden::golden;
 use serde_json::Value;
 
-use crate::place::{Place, assert_pushed, fixture, gunzipped, json, options};
+use crate::place::{Place, assert_pushed, gunzipped, json, options};
 
 /// Paths relative to `root` of all spec manifests, and their content.
 fn manifests(root: &Path) -> BTreeMap<String, Value> {
@@ -27,9 +28,9 @@ fn blob(root: &Path, record: &Value) -> std::path::PathBuf {
 }
 
 /// Everything but the compressed bytes and what follows from them.
-fn compare(place: &Place, golden: &str) {
-    let (ours, theirs) = (place.at("mirror"), fixture(golden));
-    let diff_ids = json(&fixture("diff-ids.json"));
+fn compare(place: &Place, cache: &str) {
+    let (ours, theirs) = (place.at("mirror"), golden(cache));
+    let diff_ids = json(&golden("diff-ids.json"));
     let (our_manifests, their_manifests) = (manifests(&ours), manifests(&theirs));
     assert_eq!(
         our_manifests.keys().collect::<Vec<_>>(),
@@ -52,7 +53,7 @@ fn compare(place: &Place, golden: &str) {
         }
         let hash = &name[name.len() - ".spec.manifest.json".len() - 32..][..32];
         let tar = Digest::of(&gunzipped(&blob(&ours, &ours_data[0])));
-        assert_eq!(tar.to_string(), diff_ids[golden][hash]["diff_id"], "{name}");
+        assert_eq!(tar.to_string(), diff_ids[cache][hash]["diff_id"], "{name}");
         let spec = gunzipped(&blob(&ours, &ours_data[1]));
         assert_eq!(spec, gunzipped(&blob(&theirs, &theirs_data[1])), "{name}");
     }

@@ -2,9 +2,10 @@
 
 use hod_mirror::oci::{Descriptor, ImageConfig};
 use hod_mirror::{DirectoryMirror, oci::Document, oci::Manifest};
+use hod_testing::golden::golden;
 use serde_json::Value;
 
-use crate::place::{Place, assert_pushed, fixture, json, options};
+use crate::place::{Place, assert_pushed, json, options};
 
 fn image(mirror: &DirectoryMirror, tag: &str) -> (Document<Manifest>, Document<ImageConfig>) {
     let entry = mirror.entries().unwrap().into_iter().find(|e| e.tag.as_deref() == Some(tag));
@@ -37,7 +38,7 @@ fn an_image_has_the_layers_and_the_environment_spack_gives_it() {
     let place = Place::plain();
     assert_pushed(&place.push(&["linkfarm", "hello"], &options()));
     let mirror = place.mirror();
-    let expected = json(&fixture("images.json"));
+    let expected = json(&golden("images.json"));
     for (tag, expected) in expected.as_object().unwrap() {
         let (manifest, config) = image(&mirror, tag);
         let diff_ids: Vec<String> =

@@ -3,14 +3,13 @@
 use hod_cache::{LocalStore, Wanted, find, packages};
 use hod_mirror::spack::SpackLayout;
 use hod_mirror::{DirectoryMirror, Mirror};
-
-use crate::place::{copy, fixture};
+use hod_testing::golden::{copy_golden, golden};
 
 #[test]
 fn both_layouts_are_listed_as_one() {
     let place = tempfile::tempdir().unwrap();
-    copy(&fixture("v2-signed"), place.path());
-    copy(&fixture("v3-signed"), place.path());
+    copy_golden("v2-signed", place.path());
+    copy_golden("v3-signed", place.path());
     let stray = place.path().join("build_cache/stray.spec.json");
     fs_err::write(&stray, "garbage").unwrap();
     let mirror = DirectoryMirror::open(place.path()).unwrap();
@@ -35,7 +34,7 @@ fn both_layouts_are_listed_as_one() {
 #[test]
 fn a_package_that_was_migrated_is_listed_once_as_spack_installs_it() {
     let place = tempfile::tempdir().unwrap();
-    copy(&fixture("v2-signed"), place.path());
+    copy_golden("v2-signed", place.path());
     let mirror = DirectoryMirror::open(place.path()).unwrap();
     let migrated =
         find(&Mirror::Directory(mirror.clone()), &LocalStore::none(), &Wanted::new("zlib"))
@@ -60,7 +59,7 @@ fn a_package_that_was_migrated_is_listed_once_as_spack_installs_it() {
 
 #[test]
 fn what_is_asked_for_is_found_by_its_properties() {
-    let mirror = DirectoryMirror::open(fixture("v3-signed")).unwrap();
+    let mirror = DirectoryMirror::open(golden("v3-signed")).unwrap();
     let names = |query: &str| {
         let found = packages(
             &Mirror::Directory(mirror.clone()),

@@ -12,11 +12,7 @@ use hod_cache::{
 use hod_mirror::{DirectoryMirror, Mirror};
 use hod_spec::{DagHash, Selection};
 use hod_store::{OpenOptions, Store};
-
-/// Golden data of this name.
-pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack").join(name)
-}
+use hod_testing::golden::golden;
 
 pub(crate) fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
@@ -33,7 +29,7 @@ impl Place {
     /// `top`: the directory in the archive.
     pub(crate) fn of(archive: &str, top: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let file = fs_err::File::open(fixture(archive)).unwrap();
+        let file = fs_err::File::open(golden(archive)).unwrap();
         let stream = decoder(Codec::Zstd, std::io::BufReader::new(file)).unwrap();
         let mut archive = tar::Archive::new(stream);
         archive.set_preserve_permissions(true);
@@ -114,18 +110,4 @@ pub(crate) fn gunzipped(path: &Path) -> Vec<u8> {
     let mut stream = decoder(Codec::Gzip, std::io::BufReader::new(file)).unwrap();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
-}
-
-/// Copies a directory of golden data, which must stay as it is.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs_err::create_dir_all(to).unwrap();
-    for entry in fs_err::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs_err::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -6,11 +6,10 @@ use fs_err as fs;
 use hod_archive::Digest;
 use hod_mirror::spack::{BlobKind, BlobRecord, EntryName, Manifest, SpecManifest};
 use hod_mirror::{DirectoryMirror, Finding, IndexMode, Problem, Role};
+use hod_testing::golden::copy_golden;
 use rstest::rstest;
 
-use crate::support::{
-    check, copy, golden, names, package, publish, publish_package, put_image, update,
-};
+use crate::support::{check, names, package, publish, publish_package, put_image, update};
 
 /// A copy of a cache that Spack made, and one of its packages.
 struct Cache {
@@ -23,7 +22,7 @@ struct Cache {
 
 fn cache() -> Cache {
     let place = tempfile::tempdir().unwrap();
-    copy(&golden("v3-signed"), place.path());
+    copy_golden("v3-signed", place.path());
     let mirror = DirectoryMirror::open(place.path()).unwrap();
     let all = mirror.spack_names().unwrap().names;
     let name = all.into_iter().find(|name| name.name() == "hello").unwrap();
@@ -290,7 +289,7 @@ fn an_image_nobody_tagged_is_an_orphan_under_both_names() {
 #[test]
 fn layout_2_is_checked() {
     let place = tempfile::tempdir().unwrap();
-    copy(&golden("v2-signed"), place.path());
+    copy_golden("v2-signed", place.path());
     let mirror = DirectoryMirror::open(place.path()).unwrap();
     let report = check(&mirror);
     assert!(report.findings.is_empty(), "{:?}", report.findings);

@@ -10,9 +10,10 @@ use hod_mirror::spack::{
     BlobKind, BlobRecord, EntryName, Signature, SpackContent, SpackEntry, SpackLayout,
 };
 use hod_mirror::{DirectoryMirror, Error, Linked, ParseError, Role, SpackPublication, Stored};
+use hod_testing::golden::{copy_golden, golden};
 use rstest::rstest;
 
-use crate::support::{EMPTY_LAYER, check, copy, golden, names, package, publish, publish_package};
+use crate::support::{EMPTY_LAYER, check, names, package, publish, publish_package};
 
 /// The entries of both layouts, by name.
 fn entries(mirror: &DirectoryMirror) -> Vec<SpackEntry> {
@@ -90,7 +91,7 @@ fn what_is_published_is_what_spack_would_have_written() {
 #[test]
 fn a_copy_of_a_v2_cache_is_pushed_to() {
     let place = tempfile::tempdir().unwrap();
-    copy(&golden("v2-unsigned"), place.path());
+    copy_golden("v2-unsigned", place.path());
     let mirror = DirectoryMirror::open(place.path()).unwrap();
     assert_eq!(names(place.path()), ["build_cache"]);
     mirror.put_blob(b"something").unwrap();
@@ -230,8 +231,8 @@ fn the_old_index_is_read() {
 #[test]
 fn a_signed_spec_file_goes_before_an_unsigned_one() {
     let place = tempfile::tempdir().unwrap();
-    copy(&golden("v2-signed"), place.path());
-    copy(&golden("v2-unsigned"), place.path());
+    copy_golden("v2-signed", place.path());
+    copy_golden("v2-unsigned", place.path());
     let mirror = DirectoryMirror::open(place.path()).unwrap();
     let names = mirror.spack_v2_names().unwrap().names;
     let signed = names.iter().filter(|name| name.signature() == Signature::NotVerified).count();

@@ -9,12 +9,11 @@ use hod_mirror::spack::{BlobKind, BlobRecord, Manifest};
 use hod_mirror::{
     DirectoryMirror, Error, IndexMode, IndexOptions, Linked, Patience, SpackPublication,
 };
+use hod_testing::golden::{copy_golden, golden};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::support::{
-    Package, check, copy, golden, indexed, names, package, publish_package, update,
-};
+use crate::support::{Package, check, indexed, names, package, publish_package, update};
 
 fn mirror_of(packages: &[Package]) -> (tempfile::TempDir, DirectoryMirror) {
     let place = tempfile::tempdir().unwrap();
@@ -62,7 +61,7 @@ fn replace_index(mirror: &DirectoryMirror, database: &str) {
 #[case("v3-padded")]
 fn the_index_says_what_spack_made_it_say(#[case] cache: &str) {
     let place = tempfile::tempdir().unwrap();
-    copy(&golden(cache), place.path());
+    copy_golden(cache, place.path());
     let mirror = DirectoryMirror::open(place.path()).unwrap();
     let theirs = database(&mirror);
     let bytes = fs::read(manifest_path(&mirror)).unwrap();
@@ -241,7 +240,7 @@ fn no_package_changes_what_another_one_is() {
 fn old_specs_are_indexed() {
     let old = DirectoryMirror::open(golden("v2-signed")).unwrap();
     let place = tempfile::tempdir().unwrap();
-    copy(&golden("v2-signed"), place.path());
+    copy_golden("v2-signed", place.path());
     let mirror = DirectoryMirror::ensure(place.path()).unwrap();
     let mut hashes = BTreeSet::new();
     for name in old.spack_v2_names().unwrap().names {

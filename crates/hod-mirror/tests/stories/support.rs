@@ -1,7 +1,7 @@
 //! Images of one small layer, for stories about mirrors.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hod_archive::{Cancel, Codec, DiffId, Digest};
 use hod_mirror::oci::{Descriptor, Document, ImageConfig, Manifest, PackageFacts, Tag};
@@ -148,21 +148,4 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|it| name(it).into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-/// A build cache that Spack made.
-pub(crate) fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack").join(name)
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs_err::create_dir_all(to).unwrap();
-    for name in names(from) {
-        let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs_err::copy(from, to).unwrap();
-        }
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use hod_testing::golden::copy_golden;
 use serde_json::Value;
 
-use crate::golden::{copy_fixture, unpack_fixture};
+use crate::golden::unpack_fixture;
 use crate::support::{Place, has, succeed};
 
 const LINKFARM: &str = "linkfarm-1.0-utvtp6r54rgdsbyrggnzqaijor6jc5jt";
@@ -103,7 +104,7 @@ fn gpg_finds_the_signatures_hod_leaves_alone() {
         return;
     }
     let place = Place::new();
-    copy_fixture("v3-signed", &place.at("cache"));
+    copy_golden("v3-signed", &place.at("cache"));
     let home = place.at("gnupg");
     fs_err::create_dir(&home).unwrap();
     crate::support::tree::set_mode(&home, 0o700);

@@ -358,7 +358,7 @@ fn a_download_that_breaks_off_or_is_damaged_is_taken_up_again_or_told() {
 fn the_prefix_in_a_tarball_of_spack_is_found_without_an_image() {
     for (name, layout) in [("v3-signed", "v3"), ("v2-signed", "v2")] {
         let story = Story::new();
-        crate::golden::copy_fixture(name, &story.at("cache"));
+        hod_testing::golden::copy_golden(name, &story.at("cache"));
         let shown = story.done("show hello -m ./cache");
         assert!(shown.contains(&format!("layout    {layout}")), "{shown}");
         story.done("unpack hello -m ./cache --to ./hello");

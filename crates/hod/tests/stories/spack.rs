@@ -1,8 +1,9 @@
 //! Specs: from a store that Spack made into a build cache that Spack reads.
 
+use hod_testing::golden::copy_golden;
 use insta::assert_snapshot;
 
-use crate::golden::{copy_fixture, unpack_fixture};
+use crate::golden::unpack_fixture;
 use crate::story::{Story, settle};
 
 /// A story that begins with a store: zlib, bzip2, libpng, hello, linkfarm and gcc-runtime, made by
@@ -219,7 +220,7 @@ fn a_store_is_listed_and_its_packages_are_shown() {
 fn caches_that_spack_made_are_read_and_checked() {
     let story = Story::new();
     for cache in ["v3-signed", "v2-signed"] {
-        copy_fixture(cache, &story.at(cache));
+        copy_golden(cache, &story.at(cache));
         story.tell(&format!("list -m ./{cache}"));
         story.tell(&format!("check ./{cache}"));
     }
@@ -290,7 +291,7 @@ fn caches_that_spack_made_are_read_and_checked() {
 #[test]
 fn a_cache_of_spack_gets_what_it_lacks() {
     let story = story();
-    copy_fixture("v3-signed", &story.at("cache"));
+    copy_golden("v3-signed", &story.at("cache"));
     story.tell(
         "push -j 1 ./cache hello libpng --store ./store --without-build-dependencies --update-index",
     );
