@@ -18,7 +18,11 @@
 //! are classified at all (regular ones, stored with data, outside `.spack`) is the caller's rule.
 
 mod classify;
+mod image;
+mod map;
 mod prefixes;
 
 pub use classify::{FileKind, RelocateList, Scanner};
+pub use image::Image;
+pub use map::PrefixMap;
 pub use prefixes::Prefixes;
