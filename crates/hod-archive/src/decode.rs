@@ -2,11 +2,13 @@
 
 mod chunk;
 mod gzip;
+mod last;
 mod pipeline;
 mod source;
 
 pub(crate) use chunk::Slice;
-pub(crate) use pipeline::{Chunks, Pipeline};
+pub use last::{LastFile, last_file};
+pub(crate) use pipeline::{Chunks, Decoded, Pipeline};
 
 use std::io::{self, BufRead, Read};
 use std::thread;
@@ -52,9 +54,15 @@ pub fn read_layer<T: Send>(
     look: impl FnOnce(&mut dyn Read) -> T + Send,
 ) -> io::Result<(LayerDigests, T)> {
     let jobs = thread::available_parallelism().map_or(1, usize::from);
-    let pipeline =
-        Pipeline { codec, jobs, cancel: Cancel::default(), most_bytes: None, progress: None };
-    let (seen, digests) = pipeline.run(source, |chunks| {
+    let pipeline = Pipeline {
+        codec,
+        jobs,
+        cancel: Cancel::default(),
+        most_bytes: None,
+        progress: None,
+        hashes_tar: true,
+    };
+    let (seen, decoded) = pipeline.run(source, |chunks| {
         let mut stream = Watched { chunks, failure: None };
         let seen = look(&mut stream);
         if let Some(failure) = stream.failure {
@@ -67,7 +75,11 @@ pub fn read_layer<T: Send>(
         Ok(seen)
     });
     match seen {
-        Ok(seen) => Ok((digests, seen)),
+        Ok(seen) => {
+            let Decoded { digest, size, diff_id, uncompressed_size } = decoded;
+            let diff_id = diff_id.expect("the pipeline was told to hash");
+            Ok((LayerDigests { digest, size, diff_id, uncompressed_size }, seen))
+        }
         Err(DecodeError::Read(error)) => Err(error),
         Err(error) => Err(io::Error::new(error.io_kind(), error)),
     }

@@ -12,7 +12,9 @@ mod unpack;
 
 pub use cancel::Cancel;
 pub use compression::Codec;
-pub use decode::{DecodeError, LayerDigests, decoder, layer_digests, read_layer};
+pub use decode::{
+    DecodeError, LastFile, LayerDigests, decoder, last_file, layer_digests, read_layer,
+};
 pub use digest::{DiffId, Digest, DigestWriter, ParseDigestError};
 pub use encode::{Encoders, Encoding, EncodingError, Level, Members};
 pub use merge::{LayerBlob, MergeError, MergeOptions, Merged, merge};
@@ -21,4 +23,7 @@ pub use pack::{
     TreeFacts, pack, survey,
 };
 pub use tar::{Member, MemberKind, TarError, TarReader};
-pub use unpack::{Limits, UnpackError, UnpackOptions, Unpacked, unpack};
+pub use unpack::{
+    DiffIdCheck, Entries, Entry, EntryKind, Limits, Modes, Ownership, Rewrite, StagedTree,
+    UnpackError, UnpackOptions, Unpacked, stage, unpack,
+};

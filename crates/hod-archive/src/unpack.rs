@@ -13,25 +13,31 @@
 //! * Nothing is synced to the disk: the rename is atomic, its durability is the file system's.
 
 mod deferred;
+mod entry;
 mod error;
 mod name;
 mod plan;
+mod rewrite;
+mod staged;
 mod staging;
 mod tree;
 mod write;
 
+pub use entry::{Entries, Entry, EntryKind};
 pub use error::UnpackError;
+pub use rewrite::{Modes, Ownership, Rewrite};
+pub use staged::StagedTree;
 
 use std::fmt;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use crossbeam_channel::bounded;
 
-use crate::decode::Pipeline;
+use crate::decode::{Decoded, Pipeline};
 use crate::tar::shown;
-use crate::{Cancel, Codec, DiffId, Digest, LayerDigests};
+use crate::{Cancel, Codec, DiffId, Digest};
 use plan::{Planned, Planner};
 use staging::Staging;
 use tree::Tree;
@@ -52,10 +58,32 @@ pub struct UnpackOptions<'a> {
     pub cancel: Cancel,
     /// The blob's digest and size; not one byte beyond that size is read.
     pub expected: Option<(Digest, u64)>,
-    /// The diff id.
-    pub expected_diff_id: Option<DiffId>,
+    /// What is done about the diff id.
+    pub diff_id: DiffIdCheck,
     /// Told, again and again, how many bytes of the blob were read.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Changes files on their way.
+    pub rewrite: Option<&'a dyn Rewrite>,
+    /// Whose the tree is to be.
+    pub ownership: Ownership,
+    /// The private directory, instead of one beside the destination with a name that nobody has.
+    /// It must be on the same file system; one that is there is removed first, because whoever
+    /// gives a name here makes sure that nobody else uses it.
+    pub staging: Option<PathBuf>,
+    /// Whether [`StagedTree::entries`] are wanted.
+    pub lists_entries: bool,
+}
+
+/// Hashing a tar stream costs about as much as inflating half of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DiffIdCheck {
+    /// It is not derived. Enough where the blob's digest is known.
+    Skip,
+    /// It is derived.
+    #[default]
+    Derive,
+    /// It is derived, and must be this.
+    Expect(DiffId),
 }
 
 impl Default for UnpackOptions<'_> {
@@ -66,8 +94,12 @@ impl Default for UnpackOptions<'_> {
             jobs: thread::available_parallelism().map_or(1, usize::from),
             cancel: Cancel::default(),
             expected: None,
-            expected_diff_id: None,
+            diff_id: DiffIdCheck::default(),
             progress: None,
+            rewrite: None,
+            ownership: Ownership::default(),
+            staging: None,
+            lists_entries: false,
         }
     }
 }
@@ -79,7 +111,9 @@ impl fmt::Debug for UnpackOptions<'_> {
             .field("limits", &self.limits)
             .field("jobs", &self.jobs)
             .field("expected", &self.expected)
-            .field("expected_diff_id", &self.expected_diff_id)
+            .field("diff_id", &self.diff_id)
+            .field("ownership", &self.ownership)
+            .field("staging", &self.staging)
             .finish_non_exhaustive()
     }
 }
@@ -130,8 +164,8 @@ pub struct Unpacked {
     pub digest: Digest,
     /// Bytes of the blob.
     pub size: u64,
-    /// Of the tar stream.
-    pub diff_id: DiffId,
+    /// Of the tar stream, unless that was to be skipped.
+    pub diff_id: Option<DiffId>,
     /// Bytes of the tar stream.
     pub uncompressed_size: u64,
     /// Regular files, hard links not counted.
@@ -154,24 +188,33 @@ pub fn unpack(
     destination: &Path,
     options: &UnpackOptions<'_>,
 ) -> Result<Unpacked, UnpackError> {
-    let prefix = options.strip_prefix.as_deref().map(|prefix| {
-        name::relative(prefix, &options.limits)
-            .map_err(|_| UnpackError::Prefix { prefix: shown(prefix) })
-    });
-    let prefix = prefix.transpose()?;
-    let (staging, root) = Staging::make(destination)?;
-    let tree = Tree::new(root).map_err(|error| staging.failed("write in", error))?;
-    let (planned, digests) = write_tree(source, codec, prefix, &tree, options)?;
-    verify(&digests, options)?;
-    planned.finish(&tree)?;
-    settle_root(&tree, &planned).map_err(|error| staging.failed("settle", error))?;
+    let staged = stage(source, codec, destination, options)?;
     if options.cancel.is_cancelled() {
         return Err(UnpackError::Cancelled);
     }
-    staging.publish()?;
-    let LayerDigests { digest, size, diff_id, uncompressed_size } = digests;
+    staged.publish()
+}
+
+/// As [`unpack`], up to the moment in which the tree takes its place.
+pub fn stage(
+    source: impl Read,
+    codec: Codec,
+    destination: &Path,
+    options: &UnpackOptions<'_>,
+) -> Result<StagedTree, UnpackError> {
+    let prefix = options.strip_prefix.as_deref();
+    let prefix = prefix.map(|prefix| staged::below(prefix, &options.limits)).transpose()?;
+    let (staging, root) = Staging::make(destination, options.staging.as_deref())?;
+    let tree =
+        Tree::new(root, options.ownership).map_err(|error| staging.failed("write in", error))?;
+    let (mut planned, decoded) = write_tree(source, codec, prefix, &tree, options)?;
+    verify(&decoded, options)?;
+    planned.finish(&tree)?;
+    let mode = options.ownership.modes.map(|modes| modes.directory);
+    staged::settle_root(&tree, &planned, mode).map_err(|error| staging.failed("settle", error))?;
+    let Decoded { digest, size, diff_id, uncompressed_size } = decoded;
     let plan::Counts { files, directories, symlinks, hardlinks, file_bytes } = planned.counts;
-    Ok(Unpacked {
+    let unpacked = Unpacked {
         digest,
         size,
         diff_id,
@@ -181,7 +224,9 @@ pub fn unpack(
         symlinks,
         hardlinks,
         file_bytes,
-    })
+    };
+    let entries = planned.entries.take();
+    Ok(StagedTree { staging, tree, unpacked, entries, part: Vec::new() })
 }
 
 /// Reads the blob to its end and writes all but what must wait for the end.
@@ -191,7 +236,7 @@ fn write_tree(
     prefix: Option<Vec<u8>>,
     tree: &Tree,
     options: &UnpackOptions<'_>,
-) -> Result<(Planned, LayerDigests), UnpackError> {
+) -> Result<(Planned, Decoded), UnpackError> {
     let jobs = options.jobs.clamp(1, 64);
     let pipeline = Pipeline {
         codec,
@@ -199,13 +244,16 @@ fn write_tree(
         cancel: options.cancel.clone(),
         most_bytes: options.expected.map(|(_, size)| size),
         progress: options.progress,
+        hashes_tar: options.diff_id != DiffIdCheck::Skip,
     };
     let failure = Failure::default();
     let (planned, digests) = thread::scope(|scope| {
         let (batches_in, batches) = bounded(2 * jobs);
         for _ in 0..jobs {
             let (batches, failure) = (batches.clone(), &failure);
-            scope.spawn(move || write::write_all(&batches, tree, failure, &options.cancel));
+            scope.spawn(move || {
+                write::write_all(&batches, tree, options.rewrite, failure, &options.cancel);
+            });
         }
         drop(batches);
         let planner = Planner::new(options, prefix, tree, batches_in, &failure);
@@ -218,29 +266,19 @@ fn write_tree(
     }
 }
 
-fn verify(digests: &LayerDigests, options: &UnpackOptions<'_>) -> Result<(), UnpackError> {
+fn verify(decoded: &Decoded, options: &UnpackOptions<'_>) -> Result<(), UnpackError> {
     if let Some((digest, size)) = options.expected {
-        if digests.size != size {
-            return Err(UnpackError::Size { expected: size, found: digests.size });
+        if decoded.size != size {
+            return Err(UnpackError::Size { expected: size, found: decoded.size });
         }
-        if digests.digest != digest {
-            return Err(UnpackError::Digest { expected: digest, found: digests.digest });
+        if decoded.digest != digest {
+            return Err(UnpackError::Digest { expected: digest, found: decoded.digest });
         }
     }
-    match options.expected_diff_id {
-        Some(expected) if expected != digests.diff_id => {
-            Err(UnpackError::DiffId { expected, found: digests.diff_id })
+    match (options.diff_id, decoded.diff_id) {
+        (DiffIdCheck::Expect(expected), Some(found)) if expected != found => {
+            Err(UnpackError::DiffId { expected, found })
         }
         _ => Ok(()),
     }
-}
-
-/// The destination's own mode and time, the last change made in private.
-fn settle_root(tree: &Tree, planned: &Planned) -> std::io::Result<()> {
-    let mode = planned.root.map_or_else(|| tree.customary(0o755), |root| root.mode);
-    tree.set_mode(tree.root(), mode | 0o700)?;
-    if let Some(root) = planned.root {
-        rustix::fs::futimens(tree.root(), &tree::times(root.mtime))?;
-    }
-    Ok(())
 }

@@ -4,7 +4,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use hod_archive::{
-    Cancel, Codec, DecodeError, DiffId, Digest, Limits, UnpackError, UnpackOptions, read_layer,
+    Cancel, Codec, DecodeError, DiffId, DiffIdCheck, Digest, Limits, UnpackError, UnpackOptions,
+    read_layer,
 };
 use hod_mirror::Mirror;
 use hod_mirror::oci::{Descriptor, decode_path};
@@ -82,8 +83,9 @@ pub fn unpack(
         jobs: request.jobs,
         cancel: request.cancel.clone(),
         expected: size.map(|size| (digest, size)),
-        expected_diff_id: diff_id,
+        diff_id: diff_id.map_or(DiffIdCheck::Derive, DiffIdCheck::Expect),
         progress: Some(&progress),
+        ..UnpackOptions::default()
     };
     let blob = layer.open(source)?;
     let unpacked = hod_archive::unpack(blob, codec, &to, &options);

@@ -61,6 +61,20 @@ fn member_size(mut extra: &[u8]) -> Option<usize> {
     None
 }
 
+/// Bytes of the footer, a member that ends every blob Hod cuts into members.
+pub(super) const FOOTER_SIZE: usize = 58;
+
+/// Where in the blob the member of its last entry begins, if these bytes are the footer.
+pub(super) fn last_entry_offset(footer: &[u8; FOOTER_SIZE]) -> Option<u64> {
+    if footer[..4] != [0x1f, 0x8b, 8, FEXTRA] || member_size(&footer[12..48])? != FOOTER_SIZE {
+        return None;
+    }
+    let mut value = [0; 8];
+    let offsets = footer[20..].strip_prefix(b"HF\x18\0")?;
+    value.copy_from_slice(&offsets[8..16]);
+    Some(u64::from_le_bytes(value))
+}
+
 /// The uncompressed size a whole member claims in its trailer.
 pub(super) fn claimed_size(member: &[u8]) -> usize {
     let (_, size) = member.split_at(member.len() - 4);

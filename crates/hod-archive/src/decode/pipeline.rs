@@ -12,10 +12,10 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use libdeflater::Decompressor;
 
+use super::DecodeError;
 use super::chunk::{Budget, Chunk, Permit, Slice};
 use super::gzip::{self, Members, Start};
 use super::source::BlobReader;
-use super::{DecodeError, LayerDigests};
 use crate::{Cancel, Codec, DiffId, Digest, DigestWriter};
 
 /// How much a stream decoder puts into one chunk.
@@ -30,6 +30,20 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) most_bytes: Option<u64>,
     /// Told the bytes of the blob read so far.
     pub(crate) progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Whether the tar stream is hashed, which costs as much as reading the blob and more.
+    pub(crate) hashes_tar: bool,
+}
+
+/// What a pipeline found, once all chunks were taken.
+pub(crate) struct Decoded {
+    /// Of the blob.
+    pub(crate) digest: Digest,
+    /// Bytes of the blob.
+    pub(crate) size: u64,
+    /// Of the tar stream, if that was wanted.
+    pub(crate) diff_id: Option<DiffId>,
+    /// Bytes of the tar stream.
+    pub(crate) uncompressed_size: u64,
 }
 
 type Slot = Receiver<Result<Chunk, DecodeError>>;
@@ -50,7 +64,7 @@ impl Pipeline<'_> {
         &self,
         source: impl Read,
         consume: impl FnOnce(&mut Chunks) -> T + Send,
-    ) -> (T, LayerDigests) {
+    ) -> (T, Decoded) {
         let jobs = self.jobs.clamp(1, 256);
         // At least the largest member twice, packed and unpacked, or nothing could ever start.
         let budget = Budget::new(2 * (gzip::MOST_MEMBER + (1 << 20)) + jobs * (4 << 20));
@@ -58,23 +72,25 @@ impl Pipeline<'_> {
         let (work_in, work) = bounded::<Work>(2 * jobs);
         let (tap, tapped) = bounded::<Chunk>(4);
         let blob_bytes = Arc::new(AtomicU64::new(0));
+        let decoded = Arc::new(AtomicU64::new(0));
         let mut chunks = Chunks {
             slots,
-            tap: Some(tap),
+            tap: self.hashes_tar.then_some(tap),
             current: None,
             at: 0,
-            decoded: 0,
+            decoded: Arc::clone(&decoded),
             blob_bytes: Arc::clone(&blob_bytes),
         };
         thread::scope(|scope| {
-            let hasher = scope.spawn(move || {
-                let mut hash = DigestWriter::new(io::sink());
-                for chunk in tapped {
-                    // A sink takes everything.
-                    let _ = io::Write::write_all(&mut hash, &chunk);
-                }
-                let (_, digest, size) = hash.complete();
-                (DiffId(digest), size)
+            let hasher = self.hashes_tar.then(|| {
+                scope.spawn(move || {
+                    let mut hash = DigestWriter::new(io::sink());
+                    for chunk in tapped {
+                        // A sink takes everything.
+                        let _ = io::Write::write_all(&mut hash, &chunk);
+                    }
+                    DiffId(hash.complete().1)
+                })
             });
             let consumer = scope.spawn(move || {
                 let result = consume(&mut chunks);
@@ -92,9 +108,12 @@ impl Pipeline<'_> {
             let (digest, size) = cutter.run(self.codec, blob, spawn_workers);
             drop((cutter, work));
             let consumed = consumer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let (diff_id, uncompressed_size) =
-                hasher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (consumed, LayerDigests { digest, size, diff_id, uncompressed_size })
+            let join = |hasher: thread::ScopedJoinHandle<'_, DiffId>| {
+                hasher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            let diff_id = hasher.map(join);
+            let uncompressed_size = decoded.load(Ordering::Relaxed);
+            (consumed, Decoded { digest, size, diff_id, uncompressed_size })
         })
     }
 }
@@ -263,14 +282,14 @@ pub(crate) struct Chunks {
     tap: Option<Sender<Chunk>>,
     current: Option<Chunk>,
     at: usize,
-    decoded: u64,
+    decoded: Arc<AtomicU64>,
     blob_bytes: Arc<AtomicU64>,
 }
 
 impl Chunks {
     /// Bytes of tar in all chunks so far.
     pub(crate) fn decoded(&self) -> u64 {
-        self.decoded
+        self.decoded.load(Ordering::Relaxed)
     }
 
     /// Bytes of the blob that were read so far, those not yet decoded included.
@@ -292,7 +311,7 @@ impl Chunks {
         let Ok(slot) = self.slots.recv() else { return Ok(false) };
         // A worker that panicked drops its end; the panic itself surfaces when it is joined.
         let chunk = slot.recv().map_err(|_| DecodeError::Cancelled)??;
-        self.decoded += chunk.len() as u64;
+        self.decoded.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         if let Some(tap) = &self.tap {
             // The hasher lives as long as this end of its channel.
             let _ = tap.send(chunk.clone());

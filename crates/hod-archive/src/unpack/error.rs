@@ -137,6 +137,14 @@ pub enum UnpackError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What a member was to become, it cannot.
+    #[error("cannot rewrite `{member}`")]
+    Rewrite {
+        /// The member.
+        member: String,
+        /// Why, in the words of whoever rewrites.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

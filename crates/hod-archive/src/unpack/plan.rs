@@ -6,6 +6,7 @@ use std::mem;
 use crossbeam_channel::Sender;
 
 use super::deferred::Deferred;
+use super::entry::{Entries, Entry, EntryKind};
 use super::name::{self, Place};
 use super::tree::{Parents, Tree};
 use super::write::{Attributes, Batch, Content, Failure, Item, LargeFile, making};
@@ -17,6 +18,8 @@ use crate::{DecodeError, Member, MemberKind, TarError, TarReader};
 /// Files up to this size that lie across two chunks are put together; larger ones are written in
 /// parts.
 const MOST_JOINED: u64 = 256 << 10;
+/// Files up to this size are rewritten in memory; larger ones after they were written.
+const MOST_REWRITTEN: u64 = 1 << 20;
 /// Members handed over at once. Small enough to spread, large enough to keep threads awake.
 const BATCH: usize = 64;
 /// What directories and hard links may take until the end, each: half a million of the former,
@@ -41,6 +44,8 @@ pub(super) struct Planned {
     pub(super) root: Option<Attributes>,
     directories: Deferred,
     hardlinks: Deferred,
+    /// All of it, where that is asked for.
+    pub(super) entries: Option<Entries>,
 }
 
 /// Reads the archive to its end.
@@ -68,6 +73,7 @@ impl<'a> Planner<'a> {
             root: None,
             directories: Deferred::new("bytes of directory names", MOST_DEFERRED),
             hardlinks: Deferred::new("bytes of hard link names", MOST_DEFERRED),
+            entries: options.lists_entries.then(Entries::default),
         };
         let parents = tree.parents();
         Self { options, prefix, tree, parents, writers, failure, batch: Batch::new(), planned }
@@ -109,7 +115,10 @@ impl<'a> Planner<'a> {
         if member.name.ends_with(b"/") && !is_directory {
             return Err(refuse("a name that ends in `/` and is no directory"));
         }
-        let attributes = Attributes { mode: member.mode & 0o777, mtime: member.mtime };
+        let mode = self.options.ownership.modes.map_or(member.mode & 0o777, |modes| {
+            if is_directory { modes.directory & 0o777 } else { modes.of_file(member.mode) }
+        });
+        let attributes = Attributes { mode, mtime: member.mtime };
         let path = name::relative(&member.name, &self.options.limits)?;
         let path = match name::place(path, self.prefix.as_deref()) {
             Place::Below(path) => path,
@@ -131,6 +140,9 @@ impl<'a> Planner<'a> {
             MemberKind::Regular => self.file(path, attributes, member.size, reader),
             MemberKind::Symlink(target) => {
                 self.planned.counts.symlinks += 1;
+                let rewritten = self.options.rewrite.and_then(|r| r.symlink(&path, &target));
+                let target = rewritten.unwrap_or(target);
+                self.planned.list(&path, EntryKind::Symlink(&target), attributes)?;
                 self.batch.push(Item::Symlink { path, target, mtime: member.mtime });
                 Ok(())
             }
@@ -152,7 +164,9 @@ impl<'a> Planner<'a> {
             .make_directory(path, mode)
             .map_err(|error| making(error, "make the directory", path))?;
         self.planned.counts.directories += 1;
-        let mode_to_set = if is_new && self.tree.lets_through(mode) { u32::MAX } else { mode };
+        let whole = Attributes { mode: self.tree.directory_mode(mode), ..attributes };
+        self.planned.list(path, EntryKind::Directory, whole)?;
+        let mode_to_set = if is_new && self.tree.makes_directory(mode) { u32::MAX } else { mode };
         let mut note = [0; 12];
         note[..4].copy_from_slice(&mode_to_set.to_le_bytes());
         note[4..].copy_from_slice(&attributes.mtime.to_le_bytes());
@@ -164,6 +178,9 @@ impl<'a> Planner<'a> {
         match name::place(relative, self.prefix.as_deref()) {
             Place::Below(target) => {
                 self.planned.counts.hardlinks += 1;
+                // A name has no attributes of its own.
+                let nothing = Attributes { mode: 0, mtime: 0 };
+                self.planned.list(path, EntryKind::Hardlink(&target), nothing)?;
                 // Both ends are mostly in one directory, which is noted once.
                 let shared = path.iter().zip(&target).take_while(|(a, b)| a == b).count();
                 let shared_bytes = u32::try_from(shared).unwrap_or(u32::MAX).to_le_bytes();
@@ -190,6 +207,16 @@ impl<'a> Planner<'a> {
         }
         self.planned.counts.files += 1;
         self.planned.counts.file_bytes += size;
+        self.planned.list(&path, EntryKind::File { size }, attributes)?;
+        if self.options.rewrite.is_some_and(|rewrite| rewrite.concerns(&path)) {
+            self.flush()?;
+            if size > MOST_REWRITTEN {
+                return self.parts(path, attributes, true, reader);
+            }
+            let content = joined(reader)?;
+            self.batch.push(Item::Rewritten { path, attributes, content });
+            return Ok(());
+        }
         let available = reader.source_mut().chunks.available() as u64;
         let content = if size == 0 {
             Content::Empty
@@ -200,7 +227,7 @@ impl<'a> Planner<'a> {
         } else {
             self.flush()?;
             if size > MOST_JOINED {
-                return self.parts(path, attributes, reader);
+                return self.parts(path, attributes, false, reader);
             }
             Content::Owned(joined(reader)?)
         };
@@ -212,9 +239,10 @@ impl<'a> Planner<'a> {
         &mut self,
         path: Vec<u8>,
         attributes: Attributes,
+        is_rewritten: bool,
         reader: &mut TarReader<Metered<'_>>,
     ) -> Result<(), UnpackError> {
-        let file = LargeFile::make(&mut self.parents, self.tree, path, attributes)?;
+        let file = LargeFile::make(&mut self.parents, self.tree, path, attributes, is_rewritten)?;
         let mut offset = 0;
         while reader.remaining() > 0 {
             if reader.source_mut().chunks.available() == 0 && !reader.source_mut().advance()? {
@@ -228,7 +256,7 @@ impl<'a> Planner<'a> {
             offset += length;
             self.flush()?;
         }
-        file.release()
+        file.release(self.options.rewrite)
     }
 
     /// Hands the batch over, waiting where the writers are behind.
@@ -262,6 +290,19 @@ fn joined(reader: &mut TarReader<Metered<'_>>) -> Result<Vec<u8>, UnpackError> {
 }
 
 impl Planned {
+    /// Notes an entry, where all are wanted.
+    fn list(
+        &mut self,
+        path: &[u8],
+        kind: EntryKind<'_>,
+        Attributes { mode, mtime }: Attributes,
+    ) -> Result<(), UnpackError> {
+        match &mut self.entries {
+            Some(entries) => entries.push(&Entry { path, kind, mode, mtime }),
+            None => Ok(()),
+        }
+    }
+
     /// Links and settles; all files must be there, and nothing may be made after.
     pub(super) fn finish(&self, tree: &Tree) -> Result<(), UnpackError> {
         let mut parents = tree.parents();

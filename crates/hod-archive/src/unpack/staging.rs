@@ -22,7 +22,13 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes the directory, mode 0700, and the parents of `destination` where they are missing.
-    pub(super) fn make(destination: &Path) -> Result<(Self, OwnedFd), UnpackError> {
+    ///
+    /// With `at`, that is the directory: one of that name was left behind by somebody who was
+    /// killed, and is removed first.
+    pub(super) fn make(
+        destination: &Path,
+        at: Option<&Path>,
+    ) -> Result<(Self, OwnedFd), UnpackError> {
         let nameless = || UnpackError::DestinationNameless { path: destination.to_owned() };
         let name = destination.file_name().ok_or_else(nameless)?;
         let parent = match destination.parent() {
@@ -36,11 +42,22 @@ impl Staging {
         };
         fs_err::create_dir_all(parent).map_err(failed("make the directory", parent))?;
         check_free(destination)?;
+        if let Some(path) = at {
+            match fs_err::remove_dir_all(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove what was left behind in", path)(error));
+                }
+                _ => {}
+            }
+        }
         let made = loop {
-            let path = parent.join(staging_name(name.as_bytes()));
+            let path = match at {
+                Some(path) => path.to_owned(),
+                None => parent.join(staging_name(name.as_bytes())),
+            };
             match fs::mkdirat(CWD, &path, Mode::from_raw_mode(0o700)) {
                 Ok(()) => break path,
-                Err(Errno::EXIST) => {}
+                Err(Errno::EXIST) if at.is_none() => {}
                 Err(error) => return Err(failed("make the directory", &path)(error.into())),
             }
         };
@@ -56,12 +73,23 @@ impl Staging {
         UnpackError::Staging { action, path: self.path.clone(), source }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Puts the tree in its place, at once. An empty directory there is replaced; whatever else
     /// came there meanwhile stays.
-    pub(super) fn publish(mut self) -> Result<(), UnpackError> {
-        match fs::renameat(CWD, &self.path, CWD, &self.destination) {
+    ///
+    /// With `part`, an open directory in the tree and a name in it, only that is put there.
+    pub(super) fn publish(mut self, part: Option<(&OwnedFd, &[u8])>) -> Result<(), UnpackError> {
+        let renamed = match &part {
+            None => fs::renameat(CWD, &self.path, CWD, &self.destination),
+            Some((at, name)) => fs::renameat(*at, *name, CWD, &self.destination),
+        };
+        match renamed {
             Ok(()) => {
-                self.is_published = true;
+                // Of a part, the directories around it are left, to be removed.
+                self.is_published = part.is_none();
                 Ok(())
             }
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::Ownership;
 use super::name::split;
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const SETGID: u32 = 0o2000;
 /// A longer path is opened in pieces: the kernel takes 4096 bytes at once.
 const MOST_PIECE: usize = 4000;
 
@@ -25,22 +27,47 @@ pub(super) struct Tree {
     has_openat2: AtomicBool,
     /// Mode bits that a newly made file keeps: what umask and default ACLs leave.
     through: u32,
-    /// The setgid bit new directories inherit here.
-    inherited: u32,
+    /// The setgid bit that directories are to have.
+    setgid: u32,
+    /// Whether new directories have it, or lack it, by themselves.
+    setgid_comes: bool,
+    /// Who owns what is made here.
+    pub(super) owner: u32,
+    /// The group of what is made here.
+    pub(super) group: u32,
 }
 
 impl Tree {
-    /// Takes the directory `root`, whose mode must already be that of a private directory.
-    pub(super) fn new(root: OwnedFd) -> io::Result<Self> {
+    /// Takes the directory `root`, whose mode must already be that of a private directory, and makes
+    /// it one in which all that is made gets the group that `ownership` says.
+    pub(super) fn new(root: OwnedFd, ownership: Ownership) -> io::Result<Self> {
+        let wanted = ownership.modes.map(|modes| modes.directory & SETGID);
+        if let Some(group) = ownership.group {
+            fs::fchown(&root, None, Some(fs::Gid::from_raw(group)))?;
+        }
+        if ownership.group.is_some() || wanted == Some(SETGID) {
+            fs::fchmod(&root, Mode::from_raw_mode(0o700 | SETGID))?;
+        }
         // Asked of the file system instead of the process: umask is per process and not readable
         // without changing it, and a default ACL replaces it anyway.
         let probe = c".hod-mode";
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = fs::openat(&root, probe, flags, Mode::from_raw_mode(0o777))?;
-        let through = fs::fstat(&file)?.st_mode & 0o777;
+        let made = fs::fstat(&file)?;
         fs::unlinkat(&root, probe, AtFlags::empty())?;
-        let inherited = fs::fstat(&root)?.st_mode & 0o2000;
-        Ok(Self { root, has_openat2: AtomicBool::new(true), through, inherited })
+        // Linux passes the bit on to new directories, other systems do not.
+        let inherits = fs::fstat(&root)?.st_mode & SETGID;
+        let comes = if cfg!(target_os = "linux") { inherits } else { 0 };
+        let setgid = wanted.unwrap_or(inherits);
+        Ok(Self {
+            root,
+            has_openat2: AtomicBool::new(true),
+            through: made.st_mode & 0o777,
+            setgid,
+            setgid_comes: comes == setgid,
+            owner: made.st_uid,
+            group: made.st_gid,
+        })
     }
 
     /// The root, for a thread that makes things in it.
@@ -52,9 +79,14 @@ impl Tree {
         self.root.as_fd()
     }
 
-    /// The mode a directory has if it is made with `mode` and nothing is changed.
+    /// Whether a new file has the permissions `mode` if it is made with them.
     pub(super) fn lets_through(&self, mode: u32) -> bool {
         mode & !self.through == 0
+    }
+
+    /// The same for a new directory, with what else directories are to have.
+    pub(super) fn makes_directory(&self, mode: u32) -> bool {
+        self.lets_through(mode) && self.setgid_comes
     }
 
     /// `mode` as far as the umask allows it, for what no member describes.
@@ -62,9 +94,27 @@ impl Tree {
         mode & self.through
     }
 
-    /// Sets a directory's mode by its descriptor, keeping what it inherited.
+    /// Sets a directory's mode by its descriptor.
     pub(super) fn set_mode(&self, directory: impl AsFd, mode: u32) -> io::Result<()> {
-        Ok(fs::fchmod(directory, Mode::from_raw_mode((mode & 0o777) | self.inherited))?)
+        Ok(fs::fchmod(directory, Mode::from_raw_mode(self.directory_mode(mode)))?)
+    }
+
+    /// The whole mode of a directory with these permissions.
+    pub(super) fn directory_mode(&self, mode: u32) -> u32 {
+        (mode & 0o777) | self.setgid
+    }
+
+    /// Opens the regular file at `path`, for reading and writing, without following any link.
+    pub(super) fn open_file(&self, path: &[u8]) -> io::Result<std::fs::File> {
+        let (parent, name) = split(path);
+        let parent = self.open(parent)?;
+        // Without waiting: what is no regular file is found out below, and not waited for here.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = std::fs::File::from(fs::openat(&parent, name, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(file)
     }
 
     /// Opens the directory at `path`, which must be there without any link on the way.
@@ -220,11 +270,15 @@ impl Parents<'_> {
         }
     }
 
-    /// Makes a new, empty file and opens it for writing.
-    pub(super) fn make_file(&mut self, path: &[u8], mode: u32) -> io::Result<OwnedFd> {
+    /// Makes a new, empty file and opens it, for writing at least.
+    pub(super) fn make_file(
+        &mut self,
+        path: &[u8],
+        mode: u32,
+        access: OFlags,
+    ) -> io::Result<OwnedFd> {
         let (at, name) = self.of(path)?;
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | access;
         Ok(fs::openat(at, name, flags, Mode::from_raw_mode(mode))?)
     }
 
@@ -238,6 +292,12 @@ impl Parents<'_> {
         let (at, name) = self.of(path)?;
         fs::symlinkat(target, at, name)?;
         Ok(fs::utimensat(at, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Removes a file or link.
+    pub(super) fn remove(&mut self, path: &[u8]) -> io::Result<()> {
+        let (at, name) = self.of(path)?;
+        Ok(fs::unlinkat(at, name, AtFlags::empty())?)
     }
 
     /// Gives the regular file `target` a second name; false where `target` is none.
@@ -288,7 +348,8 @@ mod tests {
 
     fn tree(root: &std::path::Path) -> Tree {
         let flags = DIRECTORY;
-        Tree::new(fs::openat(fs::CWD, root, flags, Mode::empty()).unwrap()).unwrap()
+        Tree::new(fs::openat(fs::CWD, root, flags, Mode::empty()).unwrap(), Ownership::default())
+            .unwrap()
     }
 
     #[rstest::rstest]
@@ -307,8 +368,8 @@ mod tests {
         assert!(tree.open(b"a/b").is_ok());
         assert!(tree.open(b"out").is_err());
         assert!(tree.open(b"here/a").is_err());
-        assert!(tree.parents().make_file(b"out/x", 0o644).is_err());
-        assert!(tree.parents().make_file(b"new/deep/x", 0o644).is_ok());
+        assert!(tree.parents().make_file(b"out/x", 0o644, OFlags::WRONLY).is_err());
+        assert!(tree.parents().make_file(b"new/deep/x", 0o644, OFlags::WRONLY).is_ok());
         assert_eq!(fs_err::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 
@@ -319,7 +380,7 @@ mod tests {
         let mut parents = tree.parents();
         let paths = ["a/b/c/d/e/f/g/1", "a/b/c/d/e/2", "a/b/cc/3", "a/b/4", "ab/5", "6", "a/b/c/7"];
         for path in paths {
-            parents.make_file(path.as_bytes(), 0o644).unwrap();
+            parents.make_file(path.as_bytes(), 0o644, OFlags::WRONLY).unwrap();
             assert!(root.path().join(path).is_file(), "{path}");
             assert!(parents.levels.len() <= MOST_LEVELS);
         }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Receiver;
-use rustix::fs::{self, Mode};
+use rustix::fs::{self, Mode, OFlags};
 
-use super::UnpackError;
 use super::tree::{Parents, Tree, is_no_directory, times};
+use super::{Rewrite, UnpackError};
 use crate::Cancel;
 use crate::decode::Slice;
 use crate::tar::shown;
@@ -22,6 +22,8 @@ pub(super) type Batch = Vec<Item>;
 pub(super) enum Item {
     /// A file, whole.
     File { path: Vec<u8>, attributes: Attributes, content: Content },
+    /// A file, whole, that may have to be changed.
+    Rewritten { path: Vec<u8>, attributes: Attributes, content: Vec<u8> },
     /// A part of a large file; any writer may write any part.
     Part { file: Arc<LargeFile>, offset: u64, content: Slice },
     /// A symbolic link.
@@ -44,12 +46,14 @@ pub(super) enum Content {
     Empty,
 }
 
-/// A file that is written in parts. Whoever lets go of it last gives it its mode and time.
+/// A file that is written in parts. Whoever lets go of it last has it changed, if that may be
+/// needed, and gives it its time.
 #[derive(Debug)]
 pub(super) struct LargeFile {
     file: File,
     path: Vec<u8>,
     attributes: Attributes,
+    is_rewritten: bool,
 }
 
 impl LargeFile {
@@ -58,21 +62,31 @@ impl LargeFile {
         tree: &Tree,
         path: Vec<u8>,
         attributes: Attributes,
+        is_rewritten: bool,
     ) -> Result<Arc<Self>, UnpackError> {
+        let access = if is_rewritten { OFlags::RDWR } else { OFlags::WRONLY };
         let file = parents
-            .make_file(&path, attributes.mode)
+            .make_file(&path, attributes.mode, access)
             .map_err(|error| making(error, "write", &path))?;
         let file = File::from(file);
         if !tree.lets_through(attributes.mode) {
             fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))
                 .map_err(|error| making(error.into(), "set the mode of", &path))?;
         }
-        Ok(Arc::new(Self { file, path, attributes }))
+        Ok(Arc::new(Self { file, path, attributes, is_rewritten }))
     }
 
     /// Gives up this share of the file.
-    pub(super) fn release(self: Arc<Self>) -> Result<(), UnpackError> {
-        let Some(whole) = Arc::into_inner(self) else { return Ok(()) };
+    pub(super) fn release(
+        self: Arc<Self>,
+        rewrite: Option<&dyn Rewrite>,
+    ) -> Result<(), UnpackError> {
+        let Some(mut whole) = Arc::into_inner(self) else { return Ok(()) };
+        if let Some(rewrite) = rewrite.filter(|_| whole.is_rewritten) {
+            rewrite
+                .file(&whole.path, &mut whole.file)
+                .map_err(|error| rewriting(error, &whole.path))?;
+        }
         fs::futimens(&whole.file, &times(whole.attributes.mtime))
             .map_err(|error| making(error.into(), "set the time of", &whole.path))
     }
@@ -104,6 +118,7 @@ impl Failure {
 pub(super) fn write_all(
     batches: &Receiver<Batch>,
     tree: &Tree,
+    rewrite: Option<&dyn Rewrite>,
     failure: &Failure,
     cancel: &Cancel,
 ) {
@@ -117,16 +132,33 @@ pub(super) fn write_all(
                 failure.set(UnpackError::Cancelled);
                 break;
             }
-            if let Err(error) = write(item, &mut parents, tree) {
+            if let Err(error) = write(item, &mut parents, tree, rewrite) {
                 failure.set(error);
             }
         }
     }
 }
 
-fn write(item: Item, parents: &mut Parents<'_>, tree: &Tree) -> Result<(), UnpackError> {
+fn write(
+    item: Item,
+    parents: &mut Parents<'_>,
+    tree: &Tree,
+    rewrite: Option<&dyn Rewrite>,
+) -> Result<(), UnpackError> {
     match item {
         Item::File { path, attributes, content } => {
+            let content: &[u8] = match &content {
+                Content::Slice(slice) => slice,
+                Content::Owned(bytes) => bytes,
+                Content::Empty => &[],
+            };
+            write_file(&path, attributes, content, parents, tree)
+                .map_err(|error| making(error, "write", &path))
+        }
+        Item::Rewritten { path, attributes, mut content } => {
+            if let Some(rewrite) = rewrite {
+                rewrite.content(&path, &mut content).map_err(|error| rewriting(error, &path))?;
+            }
             write_file(&path, attributes, &content, parents, tree)
                 .map_err(|error| making(error, "write", &path))
         }
@@ -134,7 +166,7 @@ fn write(item: Item, parents: &mut Parents<'_>, tree: &Tree) -> Result<(), Unpac
             file.file
                 .write_all_at(&content, offset)
                 .map_err(|error| making(error, "write", &file.path))?;
-            file.release()
+            file.release(rewrite)
         }
         Item::Symlink { path, target, mtime } => parents
             .make_symlink(&path, &target, mtime)
@@ -143,19 +175,14 @@ fn write(item: Item, parents: &mut Parents<'_>, tree: &Tree) -> Result<(), Unpac
 }
 
 /// Open, write, time, close: four calls, and a fifth where the umask is in the way.
-fn write_file(
+pub(super) fn write_file(
     path: &[u8],
     attributes: Attributes,
-    content: &Content,
+    content: &[u8],
     parents: &mut Parents<'_>,
     tree: &Tree,
 ) -> io::Result<()> {
-    let file = File::from(parents.make_file(path, attributes.mode)?);
-    let content: &[u8] = match content {
-        Content::Slice(slice) => slice,
-        Content::Owned(bytes) => bytes,
-        Content::Empty => &[],
-    };
+    let file = File::from(parents.make_file(path, attributes.mode, OFlags::WRONLY)?);
     if !content.is_empty() {
         io::Write::write_all(&mut &file, content)?;
     }
@@ -163,6 +190,14 @@ fn write_file(
         fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))?;
     }
     Ok(fs::futimens(&file, &times(attributes.mtime))?)
+}
+
+/// A member that cannot be what it has to become.
+pub(super) fn rewriting(
+    source: Box<dyn std::error::Error + Send + Sync>,
+    path: &[u8],
+) -> UnpackError {
+    UnpackError::Rewrite { member: shown(path), source }
 }
 
 /// What the system's refusal to make a member means.

@@ -10,6 +10,7 @@ mod determinism;
 mod fault;
 mod fingerprint;
 mod header;
+mod last;
 mod order;
 mod python;
 mod round_trip;

@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use hod_archive::{Codec, Encoding, Level, Limits, Members, PackOptions, UnpackOptions, unpack};
+use hod_archive::{
+    Codec, DiffIdCheck, Encoding, Level, Limits, Members, PackOptions, UnpackOptions, unpack,
+};
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -77,7 +79,7 @@ fn unpacking_what_was_packed_gives_the_tree_again() {
                 limits: Limits::default(),
                 jobs: 2,
                 expected: Some((packed.digest, packed.size)),
-                expected_diff_id: Some(packed.diff_id),
+                diff_id: DiffIdCheck::Expect(packed.diff_id),
                 ..UnpackOptions::default()
             };
             let to = tree.beside(&number.to_string());

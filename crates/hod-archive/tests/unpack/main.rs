@@ -7,12 +7,15 @@ mod codec;
 mod dialect;
 mod hostile;
 mod property;
+mod rewrite;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use archive::Archive;
-use hod_archive::{Cancel, Codec, DiffId, Digest, UnpackError, UnpackOptions, Unpacked, unpack};
+use hod_archive::{
+    Cancel, Codec, DiffId, DiffIdCheck, Digest, UnpackError, UnpackOptions, Unpacked, unpack,
+};
 
 /// A directory with a place to unpack to and things beside it that must stay as they are.
 struct Sandbox {
@@ -105,7 +108,7 @@ fn a_rootfs_layer_keeps_its_names_and_is_counted() {
     assert_eq!((unpacked.symlinks, unpacked.hardlinks, unpacked.file_bytes), (1, 1, 12));
     let tar = small_package().finish();
     assert_eq!(unpacked.digest, Digest::of(&tar));
-    assert_eq!(unpacked.diff_id, DiffId(Digest::of(&tar)));
+    assert_eq!(unpacked.diff_id, Some(DiffId(Digest::of(&tar))));
     assert_eq!(unpacked.uncompressed_size, tar.len() as u64);
 }
 
@@ -186,9 +189,8 @@ fn a_blob_that_is_not_the_expected_one_leaves_nothing() {
     let wrong = Digest::of(b"another");
     let with = |expected, diff_id| {
         let sandbox = Sandbox::new();
-        let expected_diff_id = Some(DiffId(diff_id));
-        let options =
-            UnpackOptions { expected: Some(expected), expected_diff_id, ..Default::default() };
+        let diff_id = DiffIdCheck::Expect(DiffId(diff_id));
+        let options = UnpackOptions { expected: Some(expected), diff_id, ..Default::default() };
         let result = sandbox.unpack_with(&small_package(), &options);
         if result.is_err() {
             sandbox.assert_untouched();

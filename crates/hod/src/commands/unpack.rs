@@ -52,7 +52,7 @@ pub(crate) fn run(
         printer.json(&json!({
             "event": "unpacked", "name": found.name, "version": found.version, "hash": found.hash,
             "to": unpacked.to, "original_prefix": unpacked.original_prefix,
-            "digest": contents.digest.to_string(), "diff_id": contents.diff_id.to_string(),
+            "digest": contents.digest.to_string(), "diff_id": contents.diff_id.map(|id| id.to_string()),
             "files": contents.files, "directories": contents.directories,
             "symlinks": contents.symlinks, "hardlinks": contents.hardlinks,
             "file_bytes": contents.file_bytes,
