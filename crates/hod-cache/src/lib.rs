@@ -53,6 +53,7 @@ mod error;
 mod find;
 mod image;
 mod index;
+mod layer;
 mod package;
 mod push;
 mod report;

@@ -1,17 +1,14 @@
 //! Unpack: a package's layer becomes a tree again.
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use hod_archive::{
-    Cancel, Codec, DecodeError, DiffId, DiffIdCheck, Digest, Limits, UnpackError, UnpackOptions,
-    read_layer,
+    Cancel, DecodeError, DiffIdCheck, Limits, UnpackError, UnpackOptions, read_layer,
 };
 use hod_mirror::Mirror;
-use hod_mirror::oci::{Descriptor, decode_path};
 use hod_mirror::spack::packed_prefix;
 
-use crate::find::ImageDocuments;
+use crate::layer::Layer;
 use crate::source::Source;
 use crate::{Error, Event, Found, LocalStore, Reporter};
 
@@ -55,7 +52,7 @@ pub fn unpack(
     let UnpackRequest { found, .. } = *request;
     let source = Source::new(mirror, store);
     let package = found.label();
-    let layer = layer(source, found)?;
+    let layer = Layer::of(source, found)?;
     let to = std::path::absolute(request.to)
         .map_err(|source| Error::Destination { path: request.to.to_owned(), source })?;
     // What is not there is told before the blob is read to find a prefix in it.
@@ -66,7 +63,7 @@ pub fn unpack(
             (Some(bytes.strip_prefix(b"/").unwrap_or(bytes).to_vec()), Some(prefix.clone()))
         }
         (None, false) => {
-            let Some(prefix) = layer.prefix(source, &package)? else {
+            let Some(prefix) = prefix_in(&layer, source, &package)? else {
                 return Err(Error::NoPrefix { package });
             };
             let original = original(&prefix);
@@ -124,92 +121,16 @@ fn original(prefix: &[u8]) -> Option<PathBuf> {
     prefix.contains(&b'/').then(|| Path::new("/").join(path))
 }
 
-/// What of a package is to be unpacked.
-struct Layer {
-    blob: Blob,
-    codec: Codec,
-    digest: Digest,
-    /// `None` if the blob is not there.
-    size: Option<u64>,
-    diff_id: Option<DiffId>,
-    original_prefix: Option<PathBuf>,
-}
-
-/// Where it is.
-enum Blob {
-    /// A file of a build cache.
-    File(PathBuf),
-    /// A blob of a mirror's images.
-    Image(Box<Descriptor>),
-}
-
-impl Layer {
-    fn open<'a>(&self, source: Source<'a>) -> Result<Box<dyn Read + Send + 'a>, Error> {
-        let path = match &self.blob {
-            Blob::Image(descriptor) => {
-                return source.open_blob(descriptor).map_err(|error| source.error(error));
-            }
-            Blob::File(path) => path,
-        };
-        let digest = self.digest;
-        match fs_err::File::open(path) {
-            Ok(file) => Ok(Box::new(file)),
-            Err(error) => {
-                let path = path.clone();
-                Err(source.error(match error.kind() {
-                    io::ErrorKind::NotFound => hod_mirror::Error::MissingBlob { digest, path },
-                    _ => hod_mirror::Error::Read { path, source: error },
-                }))
-            }
-        }
-    }
-
-    /// Where the package is in its archive; the blob is read to its end to find out, because
-    /// Spack's mark is its last member.
-    fn prefix(&self, source: Source<'_>, package: &str) -> Result<Option<Vec<u8>>, Error> {
-        let blob = self.open(source)?;
-        let read = read_layer(self.codec, blob, |tar| packed_prefix(tar));
-        let unpack = |error| failed(error, source, package);
-        let (_, prefix) = read.map_err(|error| {
-            let error = error.downcast().unwrap_or_else(DecodeError::Read);
-            unpack(UnpackError::Decode(error))
-        })?;
-        // What is no archive is told by the unpacking itself, in its own words.
-        Ok(prefix.unwrap_or_default())
-    }
-}
-
-fn layer(source: Source<'_>, found: &Found) -> Result<Layer, Error> {
-    let package = found.label();
-    let Some(image) = &found.image else {
-        let entry = found.entry.as_ref().expect("what is found has an entry or an image");
-        return Ok(Layer {
-            blob: Blob::File(entry.layer.path.clone()),
-            codec: Codec::Gzip,
-            digest: entry.layer.digest,
-            size: entry.layer.size,
-            diff_id: None,
-            original_prefix: None,
-        });
-    };
-    let ImageDocuments { manifest, config, .. } =
-        image.documents(source).map_err(|error| source.error(error))?;
-    // The image of a spec holds all it needs, and the spec itself last (`spack-format` 5.4).
-    let is_package = found.spec.is_some() || manifest.layers.len() == 1;
-    let (Some(own), Some(diff_id), true) =
-        (manifest.layers.last(), config.rootfs.diff_ids.last(), is_package)
-    else {
-        return Err(Error::ManyLayers { package, layers: manifest.layers.len() });
-    };
-    let Some(codec) = Codec::from_media_type(&own.media_type) else {
-        return Err(Error::UnknownLayer { package, media_type: own.media_type.clone() });
-    };
-    Ok(Layer {
-        blob: Blob::Image(Box::new(own.clone())),
-        codec,
-        digest: own.digest,
-        size: Some(own.size),
-        diff_id: Some(*diff_id),
-        original_prefix: config.hod.as_ref().map(|facts| decode_path(&facts.prefix)),
-    })
+/// Where the package is in its archive; the blob is read to its end to find out, because
+/// Spack's mark is its last member.
+fn prefix_in(layer: &Layer, source: Source<'_>, package: &str) -> Result<Option<Vec<u8>>, Error> {
+    let blob = layer.open(source)?;
+    let read = read_layer(layer.codec, blob, |tar| packed_prefix(tar));
+    let unpack = |error| failed(error, source, package);
+    let (_, prefix) = read.map_err(|error| {
+        let error = error.downcast().unwrap_or_else(DecodeError::Read);
+        unpack(UnpackError::Decode(error))
+    })?;
+    // What is no archive is told by the unpacking itself, in its own words.
+    Ok(prefix.unwrap_or_default())
 }
