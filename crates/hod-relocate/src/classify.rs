@@ -4,7 +4,8 @@
 //! `binary_distribution.py`); only the buffering is ours: a file is never held in memory, and how
 //! it is cut into chunks has no influence on the answer.
 
-use crate::prefixes::{Context, Prefixes};
+use crate::prefixes::Prefixes;
+use crate::search::Context;
 
 #[cfg(test)]
 mod tests;

@@ -21,8 +21,11 @@ mod classify;
 mod image;
 mod map;
 mod prefixes;
+mod search;
+mod text;
 
 pub use classify::{FileKind, RelocateList, Scanner};
 pub use image::Image;
 pub use map::PrefixMap;
 pub use prefixes::Prefixes;
+pub use text::TextRewriter;

@@ -1,15 +1,23 @@
 //! Which prefix becomes which.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::search::Search;
 
 /// Old prefixes and what they become, in the order of their priority: where several match at one
 /// place, the first does (`spack-format` 7.3).
 ///
 /// Spack's order is: the path of `sbang`, the prefixes of the package and its link and run
 /// dependencies, the store root. Never sorted, never longest first, but for Mach-O load commands.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// It is compiled for search when it is made; clones and threads share that.
+#[derive(Clone)]
 pub struct PrefixMap {
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The old ones.
+    search: Arc<Search>,
+    /// What each becomes, in the same order.
+    new: Vec<Vec<u8>>,
 }
 
 impl PrefixMap {
@@ -28,17 +36,28 @@ impl PrefixMap {
             }
         }
         known.retain(|(old, new)| old != new && old.first() == Some(&b'/'));
-        Self { pairs: known }
+        let (old, new) = known.into_iter().unzip();
+        Self { search: Arc::new(Search::new(old)), new }
     }
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.new.is_empty()
     }
 
     /// Old and new, in order of priority.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
-        self.pairs.iter().map(|(old, new)| (&old[..], &new[..]))
+        self.search.listed().iter().zip(&self.new).map(|(old, new)| (&old[..], &new[..]))
+    }
+
+    /// Where old prefixes occur.
+    pub(crate) fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// The pair of this place in the order.
+    pub(crate) fn pair(&self, index: usize) -> (&[u8], &[u8]) {
+        (&self.search.listed()[index], &self.new[index])
     }
 
     /// The new beginning of a text that begins with an old prefix, and what follows it. No boundary
@@ -52,6 +71,14 @@ impl PrefixMap {
         self.relocate_start(target).map(|(new, rest)| [new, rest].concat())
     }
 }
+
+impl PartialEq for PrefixMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for PrefixMap {}
 
 impl fmt::Debug for PrefixMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
