@@ -143,7 +143,7 @@ impl<'p> Scanner<'p> {
 
 /// ELF or Mach-O, by the first eight bytes. Universal Mach-O files share their magic with Java
 /// classes, whose next word is a version of 45 and more; here it is a number of architectures.
-fn is_object(magic: [u8; MAGIC_LENGTH]) -> bool {
+pub(crate) fn is_object(magic: [u8; MAGIC_LENGTH]) -> bool {
     let [first @ .., w, x, y, z] = magic;
     let word = [w, x, y, z];
     match u32::from_be_bytes(first) {

@@ -17,14 +17,21 @@
 //! What it does not do: it opens no files and knows nothing of Spack's directories. Which files
 //! are classified at all (regular ones, stored with data, outside `.spack`) is the caller's rule.
 
+mod binary;
 mod classify;
+mod cstring;
+mod elf;
 mod image;
 mod map;
 mod prefixes;
 mod search;
 mod text;
+mod view;
 
+pub use binary::{RelocateError, relocate_binary};
 pub use classify::{FileKind, RelocateList, Scanner};
+pub use cstring::{StringError, relocate_strings};
+pub use elf::{ElfText, Rpath, retain_rpaths, rpaths};
 pub use image::Image;
 pub use map::PrefixMap;
 pub use prefixes::Prefixes;

@@ -58,10 +58,11 @@ fn an_empty_map_changes_nothing() {
 fn little_is_held_however_long_the_stream_is() {
     let map = PrefixMap::new([("/store/a", "/n")]);
     let mut rewriter = TextRewriter::new(&map);
+    let chunk = vec![b'/'; 1 << 16];
     let mut given = 0;
     for _ in 0..64 {
         let mut out = Vec::new();
-        rewriter.push(&[b'/'; 1 << 16], &mut out);
+        rewriter.push(&chunk, &mut out);
         given += out.len();
     }
     assert!(rewriter.held.len() < "/store/a".len());

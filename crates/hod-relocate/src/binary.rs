@@ -1,0 +1,104 @@
+//! A whole object file: its headers, then its strings.
+
+use std::io;
+
+use crate::cstring::{self, StringError};
+use crate::elf::{ElfText, Substitution};
+use crate::image::Image;
+use crate::map::PrefixMap;
+use crate::view::View;
+
+#[cfg(test)]
+mod tests;
+
+/// Why a file could not be relocated. Nothing was written then, but for [`Write`](Self::Write).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelocateError {
+    /// The file could not be read.
+    #[error("could not read the object")]
+    Read(#[source] io::Error),
+    /// The file could not be written: it may be changed in part.
+    #[error("could not write to the object")]
+    Write(#[source] io::Error),
+    /// A string somewhere in it has too little room.
+    #[error(transparent)]
+    String(#[from] StringError),
+    /// The search path or the interpreter of an ELF file has too little room.
+    #[error(
+        "the {} at offset {offset} has {room} bytes for `{}`, which has {}",
+        match text { ElfText::Rpath => "search path", ElfText::Interpreter => "interpreter" },
+        String::from_utf8_lossy(new), new.len()
+    )]
+    Header {
+        /// Which of the two.
+        text: ElfText,
+        /// Where it is in the file.
+        offset: u64,
+        /// What it is.
+        old: Vec<u8>,
+        /// What it would have to become.
+        new: Vec<u8>,
+        /// How many bytes there are for it.
+        room: usize,
+    },
+}
+
+/// Which kind of object a file is, by its first bytes.
+enum Object {
+    Elf,
+    MachO,
+    /// It was listed as a binary, and its strings are changed as in any.
+    Other,
+}
+
+/// Changes the search paths in the headers of an object file and then every other occurrence of an
+/// old prefix, all in place, or nothing at all. The answer is whether anything was changed.
+///
+/// `name` is the file's own, for rules that go by it; directories may stand before it.
+pub fn relocate_binary(
+    name: &[u8],
+    image: &mut dyn Image,
+    map: &PrefixMap,
+) -> Result<bool, RelocateError> {
+    let _ = name;
+    if map.is_empty() {
+        return Ok(false);
+    }
+    let patches = match object(image).map_err(RelocateError::Read)? {
+        Object::Elf => {
+            let view = View::new(image, &[]).map_err(RelocateError::Read)?;
+            match Substitution::of(&view, map).map_err(RelocateError::Read)? {
+                None => Vec::new(),
+                Some(substitution) => substitution.patches().map_err(|(text, old, new)| {
+                    let room = old.text.len();
+                    RelocateError::Header { text, offset: old.offset, old: old.text, new, room }
+                })?,
+            }
+        }
+        // Strings alone.
+        Object::MachO | Object::Other => Vec::new(),
+    };
+    // Strings are checked as they will be once the headers are written: an old search path is no
+    // string any more then.
+    let view = View::new(image, &patches).map_err(RelocateError::Read)?;
+    let edits = cstring::check(&view, map)?;
+    for patch in &patches {
+        image.write_at(patch.offset, &patch.bytes).map_err(RelocateError::Write)?;
+    }
+    cstring::apply(image, map, &edits)?;
+    Ok(!patches.is_empty() || !edits.is_empty())
+}
+
+fn object(image: &dyn Image) -> io::Result<Object> {
+    let mut magic = [0; 8];
+    if image.length()? < magic.len() as u64 {
+        return Ok(Object::Other);
+    }
+    image.read_at(0, &mut magic)?;
+    Ok(match magic {
+        [0x7f, b'E', b'L', b'F', ..] => Object::Elf,
+        _ if crate::classify::is_object(magic) => Object::MachO,
+        _ => Object::Other,
+    })
+}
