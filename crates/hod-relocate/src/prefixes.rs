@@ -43,6 +43,11 @@ impl Prefixes {
         self.iter().any(|prefix| target.starts_with(prefix))
     }
 
+    /// Where they occur.
+    pub(crate) fn search(&self) -> &Search {
+        &self.search
+    }
+
     /// The number of bytes a caller must see together to recognise any occurrence.
     pub(crate) fn longest(&self) -> usize {
         self.search.longest_sought()
