@@ -2,6 +2,7 @@
 //! installed, and one in each build cache, of what is to be had (`spack-format` 1.5, 4.5).
 
 mod parse;
+mod render;
 
 use std::collections::BTreeMap;
 
@@ -111,6 +112,26 @@ impl Database {
     /// Adds a record, and gives back the one of the same hash that was there.
     pub fn insert(&mut self, record: Record) -> Option<Record> {
         self.records.insert(record.spec.hash, record)
+    }
+
+    /// The record of this hash, to be changed. Its spec must keep its hash.
+    pub fn get_mut(&mut self, hash: &DagHash) -> Option<&mut Record> {
+        self.records.get_mut(hash)
+    }
+
+    /// Takes out the record of this hash.
+    pub fn remove(&mut self, hash: &DagHash) -> Option<Record> {
+        self.records.remove(hash)
+    }
+
+    /// The text of a store's database in the newest version, as Spack writes it: compact, in ASCII,
+    /// with the fields that records of a store have and no other, since one that Spack does not
+    /// know makes the database unreadable to it (`spack-format` 1.5). Nodes keep their text.
+    ///
+    /// Spack writes the records in the order in which it came by them. Here they are sorted by
+    /// hash, so that the bytes are a function of the records.
+    pub fn render(&self) -> String {
+        render::render(&self.records)
     }
 }
 

@@ -41,7 +41,7 @@ mod graph;
 mod hash;
 mod index;
 mod parameter;
-mod python;
+pub mod python;
 mod query;
 mod raw;
 mod spec;

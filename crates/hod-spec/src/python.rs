@@ -38,7 +38,7 @@ pub(crate) fn write_compact(out: &mut String, json: &str) {
 }
 
 /// Appends `text` as a JSON string.
-pub(crate) fn write_string(out: &mut String, text: &str) {
+pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         write_character(out, character);
@@ -133,8 +133,8 @@ fn write_number(out: &mut String, number: &str) {
 }
 
 /// `repr(float)`: the shortest digits that are read back as the same number, in scientific
-/// notation below 1e-4 and from 1e16.
-fn write_float(out: &mut String, value: f64) {
+/// notation below 1e-4 and from 1e16. `value` must be finite: JSON has nothing else.
+pub fn write_float(out: &mut String, value: f64) {
     let shortest = format!("{value:e}");
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();

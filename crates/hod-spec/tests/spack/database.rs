@@ -181,3 +181,24 @@ fn databases_are_put_together() {
     assert_eq!(database.insert(record), Some(Record::from(root.clone())));
     assert!(database.get(&root.hash).unwrap().explicit);
 }
+
+/// What Spack wrote is written again, but for the order of the records.
+#[test]
+fn a_store_that_spack_filled_is_written_as_spack_does() {
+    let text = r#"{"database":{"version":"8","installs":{"arbvturvzrczc6dyodbycjav7qqhraus":{"spec":{"name":"caf\u00e9","version":"1","namespace":"builtin","hash":"arbvturvzrczc6dyodbycjav7qqhraus"},"ref_count":2,"path":"/opt/\u00e9/x","installed":true,"explicit":false,"installation_time":1795334230.8848867,"deprecated_for":null},"yox7nsrab6dhdlxlapu6hg33h4atwgrx":{"spec":{"name":"zlib","version":"1","hash":"yox7nsrab6dhdlxlapu6hg33h4atwgrx"},"ref_count":0,"path":null,"installed":false,"explicit":true,"installation_time":1795334230.0,"deprecated_for":"arbvturvzrczc6dyodbycjav7qqhraus","origin":"external-db"}}}}"#;
+    let database = Database::parse(text.as_bytes().to_vec()).unwrap();
+    assert_eq!(database.render(), text);
+}
+
+/// A key that Spack does not know would make the database unreadable to it.
+#[test]
+fn what_no_record_may_have_is_not_written() {
+    let mut value = database(8, "spec/v5.json");
+    for record in value["database"]["installs"].as_object_mut().unwrap().values_mut() {
+        record["in_buildcache"] = true.into();
+        record["hod"] = "was here".into();
+    }
+    let text = parse(&value).unwrap().render();
+    assert!(!text.contains("in_buildcache") && !text.contains("was here"));
+    assert_eq!(parse(&serde_json::from_str(&text).unwrap()).unwrap().render(), text);
+}
