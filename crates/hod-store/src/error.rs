@@ -187,6 +187,69 @@ pub enum Error {
         /// How deep they may.
         limit: usize,
     },
+    /// A database of an older version: it can be read, and Spack makes one of today of it with
+    /// `spack reindex`.
+    #[error(
+        "the database `{}` has version {found}, and only version {} can be written: `spack reindex` makes that of it",
+        path.display(),
+        hod_spec::Database::NEWEST
+    )]
+    OldDatabase {
+        /// Its `index.json`.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// There was a database, and it is gone. Spack makes it anew with `spack reindex`.
+    #[error("the database `{}` is missing, and packages may be there: `spack reindex` finds them", path.display())]
+    DatabaseLost {
+        /// Its `index.json`.
+        path: PathBuf,
+    },
+    /// A store is to be made where something else is.
+    #[error("cannot make a store at `{}`: `{}` is there", path.display(), found.display())]
+    Occupied {
+        /// Where it is to be.
+        path: PathBuf,
+        /// What is there.
+        found: PathBuf,
+    },
+    /// A file or directory could not be written.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// It.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// There is no place for a package in the store.
+    #[error("cannot tell where in the store `{spec}` goes")]
+    Layout {
+        /// The package.
+        spec: String,
+        /// Why.
+        source: Box<crate::LayoutError>,
+    },
+    /// The projections of a store cannot be used.
+    #[error("cannot use the layout of the store")]
+    Projections {
+        /// Why.
+        source: Box<crate::LayoutError>,
+    },
+    /// The path of a package is not text, and the database holds nothing else.
+    #[error("`{}` is not UTF-8, and cannot be in the database", path.display())]
+    NotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A spec depends on one that is neither beside it nor in the store.
+    #[error("`{spec}` depends on `{dependency}`, which nothing here knows")]
+    UnknownDependency {
+        /// The spec.
+        spec: String,
+        /// `name/hash` of what it depends on.
+        dependency: String,
+    },
     /// There is nothing that says where the store is.
     #[error("found no store: {}", tried.join(", "))]
     NothingFound {

@@ -43,7 +43,9 @@ mod config;
 mod environment;
 mod error;
 mod find;
+mod layout;
 mod lock;
+mod manifest;
 mod metadata;
 mod mirror;
 mod padding;
@@ -56,7 +58,12 @@ pub use config::{ConfigWarning, InstallTree, SpackConfig};
 pub use environment::Environment;
 pub use error::Error;
 pub use find::{Found, How, StoreRequest, find_store};
+pub use layout::{Layout, LayoutError};
 pub use lock::{Lock, LockFile, Mode, Patience, Span, Waiting};
+pub use manifest::{
+    Difference, InstallManifest, ManifestEntry, ManifestError, ManifestKind, Mismatch,
+    manifest_digest, manifest_hash, manifest_time,
+};
 pub use metadata::SpecMetadata;
 pub use mirror::{
     AccessPair, Connection, EditMirrorsError, MirrorConfig, MirrorDirection, MirrorFile,
@@ -64,5 +71,8 @@ pub use mirror::{
 };
 pub use padding::{PLACEHOLDER, pad, unpadded};
 pub use recipe::Redistribution;
-pub use store::{OpenOptions, Prefix, Store, Warning};
+pub use store::{
+    Installation, OpenOptions, Prefix, Registered, Removed, Store, StoreWriter, Transaction,
+    Warning, WriteOptions,
+};
 pub use yaml::YamlError;

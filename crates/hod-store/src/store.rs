@@ -9,14 +9,17 @@ use crate::{Error, LockFile, Redistribution, SpecMetadata, recipe};
 mod moved;
 mod open;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
+mod uninstall;
 mod walk;
 mod warning;
+mod write;
 
 pub use self::open::OpenOptions;
 use self::tree::Tree;
 pub use self::warning::Warning;
+pub use self::write::{Installation, Registered, Removed, StoreWriter, Transaction, WriteOptions};
 
 /// The database's directory in a root (`spack-format` 1.2).
 const DATABASE: &str = ".spack-db";

@@ -57,22 +57,59 @@ pub(super) fn open(path: &Path, options: &OpenOptions<'_>) -> Result<Store, Erro
         return Err(Error::PartOfStore { path: path.to_owned(), store });
     }
     let database = read_locked(&location, options, &mut warnings)?;
-    let mut upstreams = Vec::new();
-    for path in &options.upstreams {
-        match open_upstream(path)? {
-            Some(tree) => upstreams.push(tree),
-            None => warnings.push(Warning::UpstreamMissing { path: path.clone() }),
-        }
-    }
+    let upstreams = open_upstreams(&options.upstreams, &mut warnings)?;
     let tree = if let Some(database) = database {
         tree(location, Records::Database(database))?
     } else {
         let (root, records) = walk::records(&location, &upstreams, &mut warnings)?;
         Tree { root, location, records }
     };
-    let configured = options.unpadded_root.clone().filter(|root| tree.root.starts_with(root));
+    Ok(store(tree, upstreams, options.unpadded_root.as_deref(), warnings))
+}
+
+/// Opens the store at exactly this path for somebody who has its lock and will write to it. A store
+/// without database is a new one, unless it had one.
+pub(super) fn open_locked(
+    location: &Path,
+    upstreams: &[PathBuf],
+    unpadded_root: Option<&Path>,
+) -> Result<Store, Error> {
+    let mut warnings = Vec::new();
+    let upstreams = open_upstreams(upstreams, &mut warnings)?;
+    let directory = location.join(DATABASE);
+    let path = directory.join("index.json");
+    let database = match read(location)? {
+        Some(database) if database.version() == Database::NEWEST => database,
+        Some(database) => return Err(Error::OldDatabase { path, found: database.version() }),
+        None if directory.join("index_verifier").exists() => {
+            return Err(Error::DatabaseLost { path });
+        }
+        None => Database::default(),
+    };
+    let tree = tree(location.to_owned(), Records::Database(database))?;
+    Ok(store(tree, upstreams, unpadded_root, warnings))
+}
+
+fn store(
+    tree: Tree,
+    upstreams: Vec<Tree>,
+    unpadded_root: Option<&Path>,
+    warnings: Vec<Warning>,
+) -> Store {
+    let configured = unpadded_root.filter(|root| tree.root.starts_with(root)).map(Path::to_owned);
     let unpadded_root = configured.unwrap_or_else(|| padding::unpadded(&tree.root));
-    Ok(Store { tree, upstreams, unpadded_root, warnings })
+    Store { tree, upstreams, unpadded_root, warnings }
+}
+
+fn open_upstreams(paths: &[PathBuf], warnings: &mut Vec<Warning>) -> Result<Vec<Tree>, Error> {
+    let mut upstreams = Vec::new();
+    for path in paths {
+        match open_upstream(path)? {
+            Some(tree) => upstreams.push(tree),
+            None => warnings.push(Warning::UpstreamMissing { path: path.clone() }),
+        }
+    }
+    Ok(upstreams)
 }
 
 fn tree(location: PathBuf, records: Records) -> Result<Tree, Error> {
@@ -88,7 +125,7 @@ fn open_upstream(path: &Path) -> Result<Option<Tree>, Error> {
 }
 
 /// The directory that holds the database, `path` or one below it and its padding.
-fn find_root(path: &Path) -> Result<PathBuf, Error> {
+pub(super) fn find_root(path: &Path) -> Result<PathBuf, Error> {
     let no_store = |source| Error::NoStore { path: path.to_owned(), source };
     let absolute = normalised(&std::path::absolute(path).map_err(no_store)?);
     if !fs_err::metadata(&absolute).map_err(no_store)?.is_dir() {

@@ -15,16 +15,21 @@ const ZLIB: &str = "linux-x86_64/zlib-1.2.13-";
 
 /// A store from `fixtures/spack`, unpacked as far as it describes itself.
 fn unpacked(fixture: &str) -> TempDir {
-    let place = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/spack");
-    let file = fs::File::open(fixtures.join(fixture)).unwrap();
+    unpack(&fixtures.join(fixture), |path| {
+        path.iter().any(|name| [".spack", ".spack-db"].contains(&name.to_str().unwrap()))
+    })
+}
+
+/// What is wanted of an archived store.
+pub(crate) fn unpack(archive: &Path, is_wanted: impl Fn(&Path) -> bool) -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let file = fs::File::open(archive).unwrap();
     let mut archive = tar::Archive::new(zstd::Decoder::new(file).unwrap());
     archive.set_preserve_permissions(false);
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
-        let describes = |name: &str| [".spack", ".spack-db"].contains(&name);
-        let is_wanted = entry.path().unwrap().iter().any(|name| describes(name.to_str().unwrap()));
-        if is_wanted {
+        if is_wanted(&entry.path().unwrap()) {
             entry.unpack_in(place.path()).unwrap();
         }
     }
