@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::mirror;
+use crate::permission::{self, Permissions};
 use crate::yaml::{self, Value, Yaml};
 use crate::{Environment, Error, MirrorConfig};
 
@@ -20,8 +21,10 @@ pub use install_tree::InstallTree;
 pub(crate) use substitute::{Variables, scheme};
 pub use warning::ConfigWarning;
 
-/// The sections that are read.
-const SECTIONS: [&str; 4] = ["include", "config", "upstreams", "mirrors"];
+/// The sections that are always read.
+const SECTIONS: &[&str] = &["include", "config", "upstreams", "mirrors"];
+/// The same with the largest, which few have a use for.
+const ALL_SECTIONS: &[&str] = &["include", "config", "upstreams", "mirrors", "packages"];
 
 /// How long Spack waits for its database, by its own default configuration.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,13 +41,28 @@ pub struct SpackConfig {
     config: Option<Yaml>,
     upstreams: Option<Yaml>,
     mirrors: Option<Yaml>,
+    packages: Option<Yaml>,
     warnings: Vec<ConfigWarning>,
 }
 
 impl SpackConfig {
     /// Reads the configuration of the Spack of this environment, or only the system's and the
     /// user's if there is no Spack (`spack-format` 6.3).
+    ///
+    /// What it says of single packages is left out.
     pub fn load(environment: &Environment) -> Result<Self, Error> {
+        Self::load_sections(environment, SECTIONS)
+    }
+
+    /// The same with what it says of single packages: their [`permissions`](Self::permissions).
+    pub fn load_with_packages(environment: &Environment) -> Result<Self, Error> {
+        Self::load_sections(environment, ALL_SECTIONS)
+    }
+
+    fn load_sections(
+        environment: &Environment,
+        sections: &'static [&'static str],
+    ) -> Result<Self, Error> {
         let mut warnings = Vec::new();
         let spack_root = spack_root::find(environment, &mut warnings);
         let spack_environment =
@@ -54,7 +72,7 @@ impl SpackConfig {
             spack_root: spack_root.as_deref(),
             spack_environment: spack_environment.as_deref(),
         };
-        let mut loader = scope::Loader::new(variables, warnings);
+        let mut loader = scope::Loader::new(variables, sections, warnings);
         loader.load_all()?;
         Ok(loader.complete()?.with_warnings())
     }
@@ -63,7 +81,7 @@ impl SpackConfig {
     /// file or one with several sections. What it includes is left out.
     pub fn parse(bytes: &[u8], file: &Path, environment: &Environment) -> Result<Self, Error> {
         let variables = Variables { environment, spack_root: None, spack_environment: None };
-        let mut loader = scope::Loader::new(variables, Vec::new());
+        let mut loader = scope::Loader::new(variables, ALL_SECTIONS, Vec::new());
         loader.add_text(bytes, file)?;
         Ok(loader.complete()?.with_warnings())
     }
@@ -78,6 +96,7 @@ impl SpackConfig {
             config: None,
             upstreams: None,
             mirrors: None,
+            packages: None,
             warnings: Vec::new(),
         }
     }
@@ -88,6 +107,7 @@ impl SpackConfig {
             "config" => &mut self.config,
             "upstreams" => &mut self.upstreams,
             "mirrors" => &mut self.mirrors,
+            "packages" => &mut self.packages,
             _ => return,
         };
         *under = Some(match under.take().filter(|_| !section.replaces) {
@@ -174,6 +194,19 @@ impl SpackConfig {
             .number()
             .ok_or_else(|| mismatch(value, "config:db_lock_timeout", "a number of seconds"))?;
         Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+    }
+
+    /// Who may read and write what is installed of a package: `packages:NAME:permissions`, else
+    /// `packages:all:permissions`, and `config:allow_sgid`.
+    pub fn permissions(&self, package: &str) -> Result<Permissions, Error> {
+        let allows_sgid = match self.setting("allow_sgid") {
+            Some(value) => value
+                .boolean()
+                .ok_or_else(|| mismatch(value, "config:allow_sgid", "true or false"))?,
+            None => true,
+        };
+        let has_spack = self.spack_root.is_some();
+        permission::read(package, self.packages.as_ref(), allows_sgid, has_spack)
     }
 
     fn setting(&self, name: &str) -> Option<&Yaml> {

@@ -250,6 +250,36 @@ pub enum Error {
         /// `name/hash` of what it depends on.
         dependency: String,
     },
+    /// More may write a package's files than may read them.
+    #[error(
+        "more may write `{package}` than may read it, by `packages:{package}:permissions` or `packages:all:permissions`"
+    )]
+    WritableOnly {
+        /// The package.
+        package: String,
+    },
+    /// Directories that anybody may write to and whose group is inherited: Spack refuses those.
+    #[error("`{package}` may be written by the world, which `config:allow_sgid` rules out")]
+    WorldWritable {
+        /// The package.
+        package: String,
+    },
+    /// A group that this machine does not know.
+    #[error("{place}: there is no group `{name}` on this machine")]
+    UnknownGroup {
+        /// File, line and column.
+        place: String,
+        /// The group.
+        name: String,
+    },
+    /// The path of `sbang` is longer than the system lets the first line of a script be.
+    #[error("the path `{}` is longer than the {limit} bytes that scripts can refer to", path.display())]
+    SbangPath {
+        /// Where it would be.
+        path: PathBuf,
+        /// The most there may be.
+        limit: usize,
+    },
     /// There is nothing that says where the store is.
     #[error("found no store: {}", tried.join(", "))]
     NothingFound {

@@ -49,7 +49,9 @@ mod manifest;
 mod metadata;
 mod mirror;
 mod padding;
+mod permission;
 mod recipe;
+mod sbang;
 mod store;
 mod yaml;
 
@@ -70,7 +72,9 @@ pub use mirror::{
     MirrorHolds, MirrorSettings, MirrorUrlError, Secret, written_url,
 };
 pub use padding::{PLACEHOLDER, pad, unpadded};
+pub use permission::Permissions;
 pub use recipe::Redistribution;
+pub use sbang::{ensure_sbang, wrap_shebang};
 pub use store::{
     Installation, OpenOptions, Prefix, Registered, Removed, Store, StoreWriter, Transaction,
     Warning, WriteOptions,

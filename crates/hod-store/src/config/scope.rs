@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::include::Include;
 use super::substitute::platform;
-use super::{ConfigWarning, SECTIONS, SpackConfig, Variables, emptied, mapping, mismatch};
+use super::{ConfigWarning, SpackConfig, Variables, emptied, mapping, mismatch};
 use crate::Error;
 use crate::yaml::{self, Key, Value, Yaml};
 
@@ -35,6 +35,8 @@ struct Scope {
 /// Collects scopes, those of least weight first.
 pub(super) struct Loader<'a> {
     variables: Variables<'a>,
+    /// Those that are of use.
+    names: &'static [&'static str],
     /// The Spack is one before 1.0.
     is_before_1_0: bool,
     scopes: Vec<Scope>,
@@ -43,9 +45,13 @@ pub(super) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(variables: Variables<'a>, warnings: Vec<ConfigWarning>) -> Self {
+    pub(super) fn new(
+        variables: Variables<'a>,
+        names: &'static [&'static str],
+        warnings: Vec<ConfigWarning>,
+    ) -> Self {
         let (scopes, files) = (Vec::new(), Vec::new());
-        Self { variables, is_before_1_0: false, scopes, files, warnings }
+        Self { variables, names, is_before_1_0: false, scopes, files, warnings }
     }
 
     /// Everything Spack reads without being told on its command line.
@@ -137,7 +143,7 @@ impl<'a> Loader<'a> {
     fn read_section(&mut self, directory: &Path, section: &str) -> Result<Vec<(Key, Yaml)>, Error> {
         let mut sections = self.read_entries(&directory.join(section).with_extension("yaml"))?;
         sections.retain(|(key, _)| key.text == section);
-        checked(sections)
+        checked(sections, self.names)
     }
 
     /// A file with several sections.
@@ -152,7 +158,7 @@ impl<'a> Loader<'a> {
             let inner = inner.map(|(_, value)| entries(emptied(value), file));
             sections = inner.transpose()?.unwrap_or_default();
         }
-        checked(sections)
+        checked(sections, self.names)
     }
 
     fn read_entries(&mut self, file: &Path) -> Result<Vec<(Key, Yaml)>, Error> {
@@ -183,7 +189,7 @@ impl<'a> Loader<'a> {
         sections.retain(|(key, _)| key.text != "include");
         self.scopes.push(Scope {
             directory: None,
-            sections: checked(sections)?,
+            sections: checked(sections, self.names)?,
             is_default: false,
             first_included: self.scopes.len(),
         });
@@ -206,7 +212,7 @@ impl<'a> Loader<'a> {
             }
             let mut sections = scope.sections;
             if let Some(directory) = scope.directory {
-                for section in SECTIONS.iter().filter(|section| **section != "include") {
+                for section in self.names.iter().filter(|section| **section != "include") {
                     sections.append(&mut self.read_section(&directory, section)?);
                 }
             }
@@ -231,10 +237,9 @@ fn entries(document: Yaml, file: &Path) -> Result<Vec<(Key, Yaml)>, Error> {
 }
 
 /// The sections that are of use. All but one must be mappings.
-fn checked(mut sections: Vec<(Key, Yaml)>) -> Result<Vec<(Key, Yaml)>, Error> {
-    sections.retain(|(key, value)| {
-        SECTIONS.contains(&&*key.text) && (key.replaces || !value.is_null())
-    });
+fn checked(mut sections: Vec<(Key, Yaml)>, names: &[&str]) -> Result<Vec<(Key, Yaml)>, Error> {
+    sections
+        .retain(|(key, value)| names.contains(&&*key.text) && (key.replaces || !value.is_null()));
     for (key, value) in sections.iter().filter(|(key, _)| key.text != "include") {
         if !value.is_null() {
             mapping(value, &key.text)?;
