@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::environment::normalised;
-use crate::{ConfigWarning, Environment, Error, OpenOptions, Patience, SpackConfig};
+use crate::{
+    ConfigWarning, Environment, Error, InstallTree, OpenOptions, Patience, SpackConfig, WriteOptions,
+};
 
 /// How a user names a store.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +57,10 @@ pub struct Found {
     pub lock_timeout: Option<Duration>,
     /// The root without padding, if a configuration says.
     pub unpadded_root: Option<PathBuf>,
+    /// Which packages go where, if a configuration says: `config:install_tree:projections`.
+    pub projections: Vec<(String, String)>,
+    /// How many characters of a hash are in paths: `config:install_hash_length`.
+    pub hash_length: Option<u64>,
     /// The directory of the Spack whose configuration was read.
     pub spack_root: Option<PathBuf>,
     /// What in the configuration could not be taken into account.
@@ -72,6 +78,15 @@ impl Found {
         }
     }
 
+    /// How to open the store for writing.
+    pub fn write_options<'a>(&self, patience: Patience<'a>) -> WriteOptions<'a> {
+        WriteOptions {
+            open: self.options(patience),
+            projections: self.projections.clone(),
+            hash_length: self.hash_length,
+        }
+    }
+
     fn named(path: PathBuf, how: How) -> Self {
         Self {
             path,
@@ -80,17 +95,21 @@ impl Found {
             uses_locks: true,
             lock_timeout: Patience::default().timeout,
             unpadded_root: None,
+            projections: Vec::new(),
+            hash_length: None,
             spack_root: None,
             warnings: Vec::new(),
         }
     }
 
     /// Takes over what a configuration says of its store.
-    fn configure(&mut self, config: &SpackConfig, unpadded_root: PathBuf) -> Result<(), Error> {
+    fn configure(&mut self, config: &SpackConfig, tree: InstallTree) -> Result<(), Error> {
         self.upstreams = config.upstreams()?;
         self.uses_locks = config.uses_locks()?;
         self.lock_timeout = config.lock_timeout()?;
-        self.unpadded_root = Some(unpadded_root);
+        self.unpadded_root = Some(tree.unpadded_root);
+        self.projections = tree.projections;
+        self.hash_length = tree.hash_length;
         self.spack_root = config.spack_root().map(Path::to_owned);
         self.warnings = config.warnings().to_vec();
         Ok(())
@@ -112,7 +131,7 @@ pub fn find_store(request: &StoreRequest, environment: &Environment) -> Result<F
             Ok(Some((config, tree))) => {
                 let roots = [&tree.root, &tree.unpadded_root];
                 if roots.iter().any(|root| is_same(root, &found.path)) {
-                    found.configure(&config, tree.unpadded_root)?;
+                    found.configure(&config, tree)?;
                 }
             }
             Ok(None) => {}
@@ -124,9 +143,9 @@ pub fn find_store(request: &StoreRequest, environment: &Environment) -> Result<F
     let Some(tree) = config.install_tree()? else {
         return Err(Error::NothingFound { tried: tried(environment) });
     };
-    let how = tree.place.map_or(How::Default, How::Configuration);
-    let mut found = Found::named(tree.root, how);
-    found.configure(&config, tree.unpadded_root)?;
+    let how = tree.place.clone().map_or(How::Default, How::Configuration);
+    let mut found = Found::named(tree.root.clone(), how);
+    found.configure(&config, tree)?;
     Ok(found)
 }
 

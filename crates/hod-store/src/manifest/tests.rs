@@ -133,3 +133,27 @@ fn hashes_and_times_are_those_of_python() {
     // os.stat().st_mtime of a file touched at 1795334230.884886812
     assert_eq!(manifest_time(1_795_334_230, 884_886_812).to_string(), "1795334230.8848867");
 }
+
+proptest::proptest! {
+    #[test]
+    fn what_is_written_is_read_again(
+        paths in proptest::collection::vec(proptest::collection::vec(1..=255_u8, 0..12), 1..6),
+        seconds in -4e9..4e9_f64,
+    ) {
+        let file = |target: &[u8]| ManifestEntry {
+            mode: 0o100_644,
+            owner: 0,
+            group: u32::MAX,
+            kind: match target.len() % 3 {
+                0 => ManifestKind::Other,
+                1 => ManifestKind::Symlink { target: OsStr::from_bytes(target).into() },
+                _ => ManifestKind::File { hash: "X".into(), time: seconds, size: u64::MAX },
+            },
+        };
+        let entries = paths.iter().map(|path| (OsStr::from_bytes(path).into(), file(path)));
+        let manifest = InstallManifest { entries: entries.collect() };
+        let text = manifest.render();
+        proptest::prop_assert!(text.is_ascii());
+        proptest::prop_assert_eq!(InstallManifest::parse(text.as_bytes()).unwrap(), manifest);
+    }
+}

@@ -481,3 +481,26 @@ fn a_store_that_may_only_be_read_is_read() {
     let is_told = matches!(store.warnings(), [Warning::NotLocked { path, .. }] if *path == lock);
     assert_eq!(is_told, expected);
 }
+
+/// `spack uninstall` on this store says the same of each.
+#[test]
+fn what_needs_a_package_is_known() {
+    let (_place, path) = store();
+    let store = open(&path).unwrap();
+    let names = |records: Vec<&Record>| {
+        let mut names: Vec<_> = records.iter().map(|r| r.spec.name.to_string()).collect();
+        names.sort();
+        names
+    };
+    let dependents = |package: &str| names(store.dependents(&[hash_of(&store, package)]));
+    assert_eq!(dependents("zlib"), ["libpng", "linkfarm"]);
+    assert_eq!(dependents("hello"), [""; 0]);
+    assert_eq!(dependents("gcc-runtime"), ["bzip2", "hello", "libpng", "linkfarm", "zlib"]);
+    // Those that are to go as well do not stand in the way.
+    let going = ["zlib", "libpng"].map(|name| hash_of(&store, name));
+    assert_eq!(names(store.dependents(&going)), ["linkfarm"]);
+    let built = names(store.built_with(&hash_of(&store, "gmake")));
+    assert!(built.contains(&"zlib".to_owned()), "{built:?}");
+    assert_eq!(dependents("gmake"), [""; 0]);
+    assert_eq!(names(store.built_with(&hash_of(&store, "zlib"))), [""; 0]);
+}

@@ -168,6 +168,13 @@ impl StoreWriter {
         self.location.join(DATABASE).join("failures").join(format!("{name}-{}", spec.hash))
     }
 
+    /// Reads the store as it is now.
+    pub fn read(&self, patience: &Patience<'_>) -> Result<Store, Error> {
+        let lock = |locks: &Locks| locks.database.lock(Span::Whole, Mode::Shared, patience);
+        let _lock = self.locks.as_ref().map(lock).transpose()?;
+        open::open_locked(&self.location, &self.upstreams, Some(&self.unpadded_root))
+    }
+
     /// Waits until nobody uses the database, and reads it. Others wait until the transaction is
     /// over; it should not last.
     pub fn transaction(&self, patience: &Patience<'_>) -> Result<Transaction, Error> {
