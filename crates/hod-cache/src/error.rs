@@ -89,6 +89,12 @@ pub enum Error {
         /// What could not be read, and may be it; one sentence each.
         unreadable: Vec<String>,
     },
+    /// There is nowhere to look.
+    #[error("no mirror was named that could have `{query}`")]
+    NoSource {
+        /// What was asked for.
+        query: String,
+    },
     /// Several packages match.
     #[error("`{query}` matches {} packages in `{place}`", matches.len())]
     Ambiguous {

@@ -53,6 +53,7 @@ mod error;
 mod find;
 mod image;
 mod index;
+mod install;
 mod layer;
 mod package;
 mod push;
@@ -74,6 +75,11 @@ pub use image::{
     RunOptions, Tagged, copy_base, mountable, publish_tag,
 };
 pub use index::{IndexMode, IndexReport, News, index};
+pub use install::{
+    Absent, Dependencies, Graph, InstallError, InstallJob, InstallOptions, InstallOutcome,
+    InstallPlan, InstallResult, InstallSource, InstallSummary, Installed as InstalledAs, LockError,
+    PlanOptions, RelocationError, Step, install, plan_install, resolve,
+};
 pub use package::{Installed, Package, PackageError};
 pub use push::{
     Contents, Image, Only, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,

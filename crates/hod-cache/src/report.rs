@@ -27,6 +27,13 @@ pub enum Event<'a> {
         /// How.
         outcome: &'a crate::Outcome,
     },
+    /// The installation of a package ended.
+    Installed {
+        /// The package.
+        package: &'a str,
+        /// How.
+        result: &'a crate::InstallResult,
+    },
     /// Something was left out or done differently than one might think.
     Warning {
         /// The package it concerns.

@@ -92,7 +92,7 @@ pub fn unpack(
 }
 
 /// What a mirror says while a blob is being read is the mirror's error.
-fn failed(error: UnpackError, source: Source<'_>, package: &str) -> Error {
+pub(crate) fn failed(error: UnpackError, source: Source<'_>, package: &str) -> Error {
     match error {
         UnpackError::Cancelled => Error::Cancelled,
         error => {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::environment::normalised;
 use crate::{
-    ConfigWarning, Environment, Error, InstallTree, OpenOptions, Patience, SpackConfig, WriteOptions,
+    ConfigWarning, Environment, Error, InstallTree, OpenOptions, Patience, SpackConfig,
+    WriteOptions,
 };
 
 /// How a user names a store.

@@ -11,9 +11,11 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hod_archive::{Codec, Level, Members};
 
+mod install;
 mod login;
 mod mirror;
 
+pub(crate) use install::Install;
 pub(crate) use login::{Login, Logout};
 pub(crate) use mirror::{AddMirror, Connection, Holds, Kind, Mirror, MirrorCommand, SetMirror};
 
@@ -71,6 +73,9 @@ pub(crate) enum Command {
     /// Pack installed specs or install prefixes and push them to a mirror
     #[command(after_help = PUSH_EXAMPLES)]
     Push(Push),
+    /// Install packages and what they depend on from mirrors into a store
+    #[command(after_help = install::EXAMPLES)]
+    Install(Install),
     /// List the packages in a mirror or a store
     #[command(after_help = LIST_EXAMPLES)]
     List(List),

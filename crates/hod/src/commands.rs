@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod index;
+pub(crate) mod install;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod mirror;
@@ -13,7 +14,7 @@ pub(crate) mod show;
 pub(crate) mod unpack;
 
 use std::num::NonZeroUsize;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use hod_archive::Cancel;
 use hod_mirror::{Mirror, Waiting};
@@ -45,6 +46,18 @@ pub(crate) fn waiting(waiting: &Waiting, printer: &Printer) {
     let holder = waiting.holder.as_ref();
     let holder = holder.map_or_else(String::new, |holder| format!(", locked by {holder}"));
     printer.say(format_args!("Waiting for `{}`{holder}", waiting.mirror.display()));
+}
+
+/// Another process has a lock of the store: that of the database, or of a package.
+pub(crate) fn waiting_for_store(waiting: &hod_store::Waiting, store: &Path, printer: &Printer) {
+    let holder = waiting.holder.map(|pid| format!(", locked by process {pid}"));
+    let is_database = waiting.path.file_name().is_some_and(|name| name == "lock");
+    let what = if is_database { "the database" } else { "a package" };
+    printer.say(format_args!(
+        "Waiting for {what} of `{}`{}",
+        store.display(),
+        holder.unwrap_or_default()
+    ));
 }
 
 /// How container tools name an image of the mirror. Without `./`: podman makes a name of the path

@@ -154,27 +154,38 @@ impl<'a> Surroundings<'a> {
             Direction::Push => mirror.push.as_ref(),
         };
         let connection = connection.ok_or_else(|| anyhow!("it has no place to push to"))?;
-        MirrorPlace::of_connection(connection, direction, &self.environment)
+        let place = MirrorPlace::of_connection(connection, direction, &self.environment)?;
+        Ok(place.signed(mirror.signed))
     }
 
     /// The store that is meant: the one named, else that of `HOD_STORE` or of Spack.
     pub(crate) fn store(&self, explicit: Option<&Path>) -> anyhow::Result<Arc<Store>> {
+        let found = self.find_store(explicit)?;
+        self.open(&found)
+    }
+
+    /// Which store is meant, opened or not.
+    pub(crate) fn find_store(&self, explicit: Option<&Path>) -> anyhow::Result<Found> {
         let request = StoreRequest { explicit: explicit.map(Path::to_owned) };
         let found = hod_store::find_store(&request, &self.environment)?;
         for warning in &found.warnings {
             self.printer.warn(warning);
         }
-        self.open(&found)
+        Ok(found)
+    }
+
+    /// Where something is told, and what stops the work.
+    pub(crate) fn printer(&self) -> &'a Printer {
+        self.printer
+    }
+
+    pub(crate) fn cancel(&self) -> &'a Cancel {
+        self.cancel
     }
 
     fn open(&self, found: &Found) -> anyhow::Result<Arc<Store>> {
         let on_wait = |waiting: &hod_store::Waiting| {
-            let holder = waiting.holder.map(|pid| format!(", locked by process {pid}"));
-            self.printer.say(format_args!(
-                "Waiting for the database of `{}`{}",
-                found.path.display(),
-                holder.unwrap_or_default()
-            ));
+            crate::commands::waiting_for_store(waiting, &found.path, self.printer);
         };
         let is_cancelled = || self.cancel.is_cancelled();
         let patience =

@@ -10,13 +10,14 @@ pub trait Rewrite: Sync {
     /// Whether a file may have to change. Where not, its content is not even looked at.
     fn concerns(&self, path: &[u8]) -> bool;
 
-    /// Changes the content of a small file before it is written.
+    /// Changes the content of a small file before it is written. Somebody may execute it, or not.
     ///
     /// # Errors
     /// Whatever makes the tree useless; nothing of it is kept then.
     fn content(
         &self,
         path: &[u8],
+        is_executable: bool,
         content: &mut Vec<u8>,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
 

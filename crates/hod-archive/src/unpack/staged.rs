@@ -57,9 +57,23 @@ impl StagedTree {
         Ok(())
     }
 
+    /// The path of an entry below what is to be published; `None` if it is outside.
+    pub fn relative<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        if self.part.is_empty() {
+            return Some(path);
+        }
+        path.strip_prefix(&self.part[..])?.strip_prefix(b"/")
+    }
+
     /// Opens a regular file of the tree for reading and writing; follows no link.
     pub fn open(&self, path: &[u8]) -> io::Result<File> {
         self.tree.open_file(&self.whole(path))
+    }
+
+    /// The whole mode of the tree's own directory.
+    pub fn mode(&self) -> io::Result<u32> {
+        let root = self.tree.open(&self.part)?;
+        Ok(rustix::fs::fstat(&root)?.st_mode)
     }
 
     /// Reads a regular file of the tree of up to `limit` bytes; `None` if there is none.

@@ -157,7 +157,9 @@ fn write(
         }
         Item::Rewritten { path, attributes, mut content } => {
             if let Some(rewrite) = rewrite {
-                rewrite.content(&path, &mut content).map_err(|error| rewriting(error, &path))?;
+                rewrite
+                    .content(&path, attributes.mode & 0o111 != 0, &mut content)
+                    .map_err(|error| rewriting(error, &path))?;
             }
             write_file(&path, attributes, &content, parents, tree)
                 .map_err(|error| making(error, "write", &path))

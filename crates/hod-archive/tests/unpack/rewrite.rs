@@ -29,6 +29,7 @@ impl Rewrite for Capitals {
     fn content(
         &self,
         path: &[u8],
+        _is_executable: bool,
         content: &mut Vec<u8>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         if content.starts_with(b"never") {

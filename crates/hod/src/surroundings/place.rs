@@ -26,6 +26,9 @@ pub(crate) struct MirrorPlace {
     site: Site,
     /// User and password that Spack's configuration has for it.
     credentials: Option<Credentials>,
+    /// Whether Spack's configuration says that what is there is signed. What is in registries never
+    /// is (`spack-format` 6.1).
+    is_signed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +54,7 @@ impl fmt::Display for MirrorPlace {
 
 impl MirrorPlace {
     pub(crate) fn directory(path: impl Into<PathBuf>) -> Self {
-        Self { site: Site::Directory(path.into()), credentials: None }
+        Self { site: Site::Directory(path.into()), credentials: None, is_signed: false }
     }
 
     /// The bare image layout that `oci-layout:DIR` names; `None` if the word does not begin so.
@@ -62,7 +65,7 @@ impl MirrorPlace {
             return Some(Err(PlaceError::NoDirectory));
         }
         let path = PathBuf::from(OsStr::from_bytes(path));
-        Some(Ok(Self { site: Site::Layout(path), credentials: None }))
+        Some(Ok(Self { site: Site::Layout(path), credentials: None, is_signed: false }))
     }
 
     /// The place a URL names. Of an unknown kind, it is refused: taken for a path, each would
@@ -75,7 +78,17 @@ impl MirrorPlace {
             "oci" | "oci+http" => Site::Repository(repository(url)?),
             _ => return Err(PlaceError::UnknownKind { url: without_user(url) }),
         };
-        Ok(Self { site, credentials: None })
+        Ok(Self { site, credentials: None, is_signed: false })
+    }
+
+    /// Whether what is there must be signed.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.is_signed && !matches!(self.site, Site::Repository(_))
+    }
+
+    /// With what Spack's configuration says of signatures.
+    pub(super) fn signed(self, is_signed: bool) -> Self {
+        Self { is_signed, ..self }
     }
 
     /// The place a mirror of Spack's configuration has for one direction.

@@ -1,0 +1,42 @@
+//! Install: packages of mirrors become packages of a store.
+//!
+//! ```text
+//! resolve ─▶ plan ═▶ fetch ─ verify ─ unpack + relocate ─▶ register
+//! queries    data    one pass over each blob, several at   one writer, dependencies
+//! to specs           the same time                         first
+//! ```
+//!
+//! Every new prefix is known from the plan and every old one is in the archive, so that no package
+//! waits for those it depends on. Only their names and records come in order.
+
+mod error;
+mod graph;
+mod locate;
+mod manifest;
+mod plan;
+mod register;
+mod relocation;
+mod resolve;
+mod run;
+mod stage;
+
+pub use error::InstallError;
+pub use graph::{Graph, LockError};
+pub use plan::{Absent, Dependencies, InstallPlan, PlanOptions, Step, plan_install};
+pub use relocation::RelocationError;
+pub use resolve::resolve;
+pub use run::{
+    InstallJob, InstallOptions, InstallOutcome, InstallResult, InstallSummary, Installed, install,
+};
+
+use hod_mirror::Mirror;
+
+/// A mirror to install from.
+#[derive(Debug, Clone, Copy)]
+pub struct InstallSource<'a> {
+    /// The mirror.
+    pub mirror: &'a Mirror,
+    /// Whether what it has must be signed. Hod verifies no signatures yet, so that nothing is
+    /// installed from such a mirror. Registries have no signatures, for Spack neither.
+    pub is_signed: bool,
+}

@@ -1,0 +1,346 @@
+//! One package from its blob to a private directory, relocated and complete but for its name.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use hod_archive::{
+    Cancel, Codec, DiffIdCheck, EntryKind, LastFile, Limits, Ownership, StagedTree, UnpackError,
+    UnpackOptions, last_file,
+};
+use hod_relocate::PrefixMap;
+use hod_spec::{DagHash, Deptypes, Nodes, Spec, SpecFile, Version, relocation_set, render_spec};
+use hod_store::{BuildInfo, Store};
+
+use super::relocation::{BUILD_INFO, BUILD_INFO_LIMIT, Lists, Relocation, Unfinished};
+use super::{Graph, InstallError, Step, manifest};
+use crate::layer::{Blob, Layer};
+use crate::source::Source;
+use crate::{Event, Reporter};
+
+/// Of a spec file: a graph of ten thousand specs.
+const SPEC_LIMIT: u64 = 64 << 20;
+const SPEC_FILE: &[u8] = b".spack/spec.json";
+
+/// What all packages of one installation share.
+pub(super) struct Ground<'a> {
+    pub(super) graph: &'a Graph,
+    /// As it was when the plan was made.
+    pub(super) store: &'a Store,
+    pub(super) layout: &'a hod_store::Layout,
+    /// Where packages go that are being installed.
+    pub(super) prefixes: HashMap<DagHash, PathBuf>,
+    pub(super) sbang: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) jobs: usize,
+    pub(super) cancel: &'a Cancel,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+/// A package that has everything but its name and its record.
+pub(super) struct Staged {
+    pub(super) tree: StagedTree,
+    pub(super) specs: SpecFile,
+    pub(super) relocation: Relocation,
+}
+
+impl Ground<'_> {
+    /// Reads, verifies, unpacks and relocates.
+    pub(super) fn stage(
+        &self,
+        step: &Step,
+        source: Source<'_>,
+        location: &Path,
+        ownership: Ownership,
+    ) -> Result<Staged, InstallError> {
+        let label = step.spec.label();
+        let (blob, codec, last) = open(&step.layer, source, &label)?;
+        let relocation = match &last {
+            Some((_, last)) => Relocation::known(self.lists(&step.spec, &last.content)?),
+            None => Relocation::unknown(true),
+        };
+        let progress = |bytes| {
+            let total = step.layer.size;
+            self.reporter.report(Event::Progress { package: &label, bytes, total });
+        };
+        let options = UnpackOptions {
+            strip_prefix: last.as_ref().map(|(prefix, _)| prefix.clone()),
+            limits: self.limits,
+            jobs: self.jobs,
+            cancel: self.cancel.clone(),
+            expected: step.layer.size.map(|size| (step.layer.digest, size)),
+            // The digest of the blob says all there is to say.
+            diff_id: DiffIdCheck::Skip,
+            progress: Some(&progress),
+            rewrite: Some(&relocation),
+            ownership,
+            staging: Some(staging_of(location)),
+            lists_entries: true,
+        };
+        let staged = hod_archive::stage(blob, codec, location, &options);
+        let mut tree = staged.map_err(|error| unpack_error(error, source, &label))?;
+        self.relocate(step, &mut tree, &relocation, last.as_ref().map(|(_, last)| last))?;
+        let specs = self.spec_file(step, &tree)?;
+        manifest::write(&tree, &step.prefix, &relocation)
+            .map_err(|source| finish(&label, manifest::FILE, source))?;
+        Ok(Staged { tree, specs, relocation })
+    }
+
+    /// Finds the prefix in the tree, if that is not known yet, and relocates what is still to be.
+    fn relocate(
+        &self,
+        step: &Step,
+        tree: &mut StagedTree,
+        relocation: &Relocation,
+        last: Option<&LastFile>,
+    ) -> Result<(), InstallError> {
+        let label = || step.spec.label();
+        let Some((name, content)) = relocation.build_info() else {
+            return Err(InstallError::NoBuildInfo { spec: label() });
+        };
+        let late = match last {
+            // What was acted on was not verified then.
+            Some(last) if last.content != content => {
+                return Err(InstallError::LastEntry { spec: label() });
+            }
+            Some(_) => None,
+            None => {
+                let prefix = name.strip_suffix(BUILD_INFO).unwrap_or_default();
+                narrow(tree, prefix.strip_suffix(b"/").unwrap_or(prefix)).map_err(|error| {
+                    InstallError::Unpack { spec: label(), source: error.into() }
+                })?;
+                Some(self.lists(&step.spec, &content)?)
+            }
+        };
+        relocation.finish(tree, late).map_err(|unfinished| match unfinished {
+            Unfinished::Missing(path) => {
+                InstallError::ListedFile { spec: label(), file: shown(&path) }
+            }
+            Unfinished::Link(path, source) => finish(&label(), &path, source),
+            Unfinished::Relocation(source) => {
+                InstallError::Relocate { spec: label(), source: source.into() }
+            }
+        })
+    }
+
+    /// The spec file of the tree, which must be of the package that was asked for.
+    fn spec_file(&self, step: &Step, tree: &StagedTree) -> Result<SpecFile, InstallError> {
+        let label = || step.spec.label();
+        let bytes = tree
+            .read(SPEC_FILE, SPEC_LIMIT)
+            .map_err(|source| finish(&label(), SPEC_FILE, source))?
+            .ok_or_else(|| InstallError::NoSpec { spec: label(), source: None })?;
+        let file = SpecFile::parse(bytes).map_err(|source| InstallError::NoSpec {
+            spec: label(),
+            source: Some(source.into()),
+        })?;
+        let expected = step.spec.build_spec.unwrap_or(step.spec.hash);
+        if file.root().hash != expected {
+            let found = file.root().label();
+            return Err(InstallError::AnotherSpec { spec: label(), found });
+        }
+        if step.spec.build_spec.is_none() {
+            return Ok(file);
+        }
+        // What was built is in the tree, and it is to be what it was spliced into.
+        let text = format!("{{\"spec\":{}}}", render_spec(self.graph, &step.spec));
+        tree.write(SPEC_FILE, text.as_bytes(), 0o644, 0)
+            .map_err(|source| finish(&label(), SPEC_FILE, source))?;
+        SpecFile::parse(text.into_bytes())
+            .map_err(|source| InstallError::NoSpec { spec: label(), source: Some(source.into()) })
+    }
+
+    /// What is to become of the package's files, by what its tree says of them.
+    fn lists(&self, spec: &Spec, build_info: &[u8]) -> Result<Lists, InstallError> {
+        let info = BuildInfo::parse(build_info).map_err(|source| InstallError::BuildInfo {
+            spec: spec.label(),
+            source: source.into(),
+        })?;
+        let map = self.prefix_map(spec, &info)?;
+        Ok(Lists::new(&info, map, self.sbang.clone()))
+    }
+
+    /// Which prefix becomes which, in Spack's order (`spack-format` 7.3).
+    fn prefix_map(&self, spec: &Spec, info: &BuildInfo) -> Result<PrefixMap, InstallError> {
+        let known: HashMap<&str, &str> =
+            info.hash_to_prefix.iter().map(|(hash, prefix)| (&**hash, &**prefix)).collect();
+        let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        if let Some(sbang) = &info.sbang_install_path {
+            let own = self.sbang.clone().into_os_string().into_encoded_bytes();
+            pairs.push((sbang.clone().into_bytes(), own));
+        }
+        for node in relocation_set(self.graph, spec) {
+            let built = self.built_as(spec, node);
+            let Some(old) = built.and_then(|hash| known.get(&*hash.to_string()).copied()) else {
+                continue;
+            };
+            let new = self.prefix(node)?;
+            pairs.push((old.as_bytes().to_vec(), new.into_os_string().into_encoded_bytes()));
+        }
+        let root = self.layout.root().as_os_str().as_encoded_bytes().to_vec();
+        pairs.push((info.buildpath.clone().into_bytes(), root));
+        Ok(PrefixMap::new(pairs))
+    }
+
+    /// Under which hash the archive knows a package that `spec` needs: of a spliced one, what it
+    /// was built with instead (`spack-format` 7.10).
+    fn built_as(&self, spec: &Spec, node: &Spec) -> Option<DagHash> {
+        let Some(built) = spec.build_spec else { return Some(node.hash) };
+        if node.hash == spec.hash {
+            return Some(built);
+        }
+        let built = self.graph.node(&built)?;
+        let runtime = Deptypes::RUNTIME | Deptypes::TEST;
+        let mut seen = std::collections::HashSet::new();
+        let mut queue = vec![built];
+        let mut analogs: Vec<&Spec> = Vec::new();
+        let provided = virtuals(spec, self.graph, &node.hash);
+        while let Some(current) = queue.pop() {
+            if !seen.insert(current.hash) {
+                continue;
+            }
+            if current.hash == node.hash {
+                return Some(node.hash);
+            }
+            let offers = virtuals(built, self.graph, &current.hash);
+            let is_provider = !provided.is_empty() && provided.iter().all(|v| offers.contains(v));
+            if current.hash != built.hash && (current.name == node.name || is_provider) {
+                analogs.push(current);
+            }
+            let edges =
+                current.dependencies.iter().filter(|edge| edge.deptypes.intersects(runtime));
+            queue.extend(edges.filter_map(|edge| self.graph.node(&edge.hash)));
+        }
+        let rank = |analog: &Spec| analog.name == node.name;
+        let order = |a: &&Spec, b: &&Spec| {
+            let versions = || Version::parse(&a.version).cmp(&Version::parse(&b.version));
+            rank(a).cmp(&rank(b)).then_with(versions)
+        };
+        analogs.into_iter().max_by(order).map(|analog| analog.hash)
+    }
+
+    /// Where a package is, or will be, as recorded.
+    fn prefix(&self, node: &Spec) -> Result<PathBuf, InstallError> {
+        if let Some(prefix) = self.prefixes.get(&node.hash) {
+            return Ok(prefix.clone());
+        }
+        super::plan::place(Some(self.store), self.layout, self.graph, node)
+    }
+}
+
+/// The virtual packages that a spec provides anywhere below `root`.
+fn virtuals<'a>(root: &'a Spec, nodes: &'a dyn Nodes, provider: &DagHash) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
+    for spec in hod_spec::runtime_closure(nodes, [root]) {
+        let edges = spec.dependencies.iter().filter(|edge| edge.hash == *provider);
+        found.extend(edges.flat_map(|edge| edge.virtuals.iter().map(|name| &**name)));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The private directory of a package; whoever uses it holds the package's lock.
+pub(super) fn staging_of(location: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(location.file_name().unwrap_or_default());
+    name.push(".hod");
+    location.with_file_name(name)
+}
+
+/// Checks that all of the tree is in or above one directory, and takes that for the tree
+/// (`spack-format` 3.8).
+fn narrow(tree: &mut StagedTree, prefix: &[u8]) -> Result<(), UnpackError> {
+    let mut outside = None;
+    let mut is_described = prefix.is_empty();
+    if let Some(entries) = tree.entries() {
+        entries.for_each(|entry| {
+            let is_directory = entry.kind == EntryKind::Directory;
+            is_described |= is_directory && entry.path == prefix;
+            let is_below = prefix.is_empty()
+                || entry.path.strip_prefix(prefix).is_some_and(|rest| rest.first() == Some(&b'/'));
+            let is_above = prefix
+                .strip_prefix(entry.path)
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
+            if !(is_below || is_above && is_directory) && outside.is_none() {
+                outside = Some(shown(entry.path));
+            }
+        });
+    }
+    let prefix_shown = || shown(prefix);
+    match outside {
+        Some(member) => Err(UnpackError::OutsidePrefix { member, prefix: prefix_shown() }),
+        None if !is_described => Err(UnpackError::PrefixMissing { prefix: prefix_shown() }),
+        None => tree.narrow(prefix),
+    }
+}
+
+/// What is known of a blob before it is read: how it is packed, and, of one that Hod made and that
+/// is a file, the place of the prefix and the build information.
+#[expect(clippy::type_complexity, reason = "three things, taken apart at once")]
+fn open<'a>(
+    layer: &Layer,
+    source: Source<'a>,
+    label: &str,
+) -> Result<(Box<dyn Read + Send + 'a>, Codec, Option<(Vec<u8>, LastFile)>), InstallError> {
+    let mut blob = layer.open(source)?;
+    let mut magic = Vec::new();
+    let reading = |source| InstallError::Unpack {
+        spec: label.to_owned(),
+        source: UnpackError::Decode(hod_archive::DecodeError::Read(source)).into(),
+    };
+    blob.by_ref().take(6).read_to_end(&mut magic).map_err(reading)?;
+    let codec = match &magic[..] {
+        [0x1f, 0x8b, ..] => Codec::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
+        [b'B', b'Z', b'h', ..] => return Err(unknown(label, "bzip2")),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => return Err(unknown(label, "xz")),
+        _ if layer.codec == Codec::Gzip => Codec::None,
+        _ => layer.codec,
+    };
+    let blob = Box::new(io::Cursor::new(magic).chain(blob));
+    let last = match &layer.blob {
+        Blob::File(path) if codec == Codec::Gzip => {
+            let last = fs_err::File::open(path).and_then(|file| last_file(file, BUILD_INFO_LIMIT));
+            last.map_err(reading)?
+        }
+        _ => None,
+    };
+    let last = last.and_then(|last| {
+        let prefix = last.name.strip_suffix(BUILD_INFO)?.strip_suffix(b"/")?.to_vec();
+        Some((prefix, last))
+    });
+    Ok((blob, codec, last))
+}
+
+fn unknown(label: &str, codec: &'static str) -> InstallError {
+    InstallError::Codec { spec: label.to_owned(), codec }
+}
+
+fn finish(label: &str, file: &[u8], source: io::Error) -> InstallError {
+    InstallError::Finish { spec: label.to_owned(), file: shown(file), source }
+}
+
+/// What a mirror says while its blob is read is the mirror's error, and what a file says that
+/// cannot be relocated is that of relocation.
+fn unpack_error(error: UnpackError, source: Source<'_>, label: &str) -> InstallError {
+    let spec = label.to_owned();
+    match error {
+        UnpackError::Rewrite { member, source } => match source.downcast() {
+            Ok(source) => InstallError::Relocate { spec, source },
+            Err(source) => {
+                let source = UnpackError::Rewrite { member, source };
+                InstallError::Unpack { spec, source: source.into() }
+            }
+        },
+        error => match crate::unpack::failed(error, source, label) {
+            crate::Error::Cancelled => InstallError::Cancelled,
+            crate::Error::Unpack { source, .. } => InstallError::Unpack { spec, source },
+            error => error.into(),
+        },
+    }
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
