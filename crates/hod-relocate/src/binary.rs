@@ -3,10 +3,10 @@
 use std::io;
 
 use crate::cstring::{self, StringError};
-use crate::elf::{ElfText, Substitution};
+use crate::elf::{ElfText, Growth, Substitution};
 use crate::image::Image;
 use crate::map::PrefixMap;
-use crate::view::View;
+use crate::view::{Patch, View};
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,8 @@ pub enum RelocateError {
     /// A string somewhere in it has too little room.
     #[error(transparent)]
     String(#[from] StringError),
-    /// The search path or the interpreter of an ELF file has too little room.
+    /// The search path or the interpreter of an ELF file has too little room, and the file is not of a
+    /// shape that more could be made in.
     #[error(
         "the {} at offset {offset} has {room} bytes for `{}`, which has {}",
         match text { ElfText::Rpath => "search path", ElfText::Interpreter => "interpreter" },
@@ -55,6 +56,9 @@ enum Object {
 /// Changes the search paths in the headers of an object file and then every other occurrence of an
 /// old prefix, all in place, or nothing at all. The answer is whether anything was changed.
 ///
+/// Only where the search path or the interpreter of an ELF file becomes longer than it is, the file
+/// grows: they move to a new segment at its end, as `patchelf` would do it for Spack.
+///
 /// `name` is the file's own, for rules that go by it; directories may stand before it.
 pub fn relocate_binary(
     name: &[u8],
@@ -65,29 +69,49 @@ pub fn relocate_binary(
     if map.is_empty() {
         return Ok(false);
     }
-    let patches = match object(image).map_err(RelocateError::Read)? {
-        Object::Elf => {
-            let view = View::new(image, &[]).map_err(RelocateError::Read)?;
-            match Substitution::of(&view, map).map_err(RelocateError::Read)? {
-                None => Vec::new(),
-                Some(substitution) => substitution.patches().map_err(|(text, old, new)| {
-                    let room = old.text.len();
-                    RelocateError::Header { text, offset: old.offset, old: old.text, new, room }
-                })?,
-            }
-        }
+    let headers = match object(image).map_err(RelocateError::Read)? {
+        Object::Elf => elf_headers(image, map)?,
         // Strings alone.
-        Object::MachO | Object::Other => Vec::new(),
+        Object::MachO | Object::Other => Headers::default(),
     };
     // Strings are checked as they will be once the headers are written: an old search path is no
     // string any more then.
-    let view = View::new(image, &patches).map_err(RelocateError::Read)?;
+    let view = View::new(image, &headers.in_place).map_err(RelocateError::Read)?;
     let edits = cstring::check(&view, map)?;
-    for patch in &patches {
+    for patch in &headers.in_place {
         image.write_at(patch.offset, &patch.bytes).map_err(RelocateError::Write)?;
     }
     cstring::apply(image, map, &edits)?;
-    Ok(!patches.is_empty() || !edits.is_empty())
+    if let Some(growth) = &headers.growth {
+        growth.write(image).map_err(RelocateError::Write)?;
+    }
+    Ok(!headers.in_place.is_empty() || !edits.is_empty())
+}
+
+/// What is to be done before and after the strings.
+#[derive(Default)]
+struct Headers {
+    in_place: Vec<Patch>,
+    growth: Option<Growth>,
+}
+
+fn elf_headers(image: &dyn Image, map: &PrefixMap) -> Result<Headers, RelocateError> {
+    let view = View::new(image, &[]).map_err(RelocateError::Read)?;
+    let substitution = Substitution::of(&view, map).map_err(RelocateError::Read)?;
+    let Some(substitution) = substitution else { return Ok(Headers::default()) };
+    let Some((text, old, new)) = substitution.misfit() else {
+        return Ok(Headers { in_place: substitution.patches(), growth: None });
+    };
+    match Growth::plan(&view, map, &substitution).map_err(RelocateError::Read)? {
+        Some((in_place, growth)) => Ok(Headers { in_place, growth: Some(growth) }),
+        None => Err(RelocateError::Header {
+            text,
+            offset: old.offset,
+            old: old.text.clone(),
+            new: new.to_vec(),
+            room: old.text.len(),
+        }),
+    }
 }
 
 fn object(image: &dyn Image) -> io::Result<Object> {

@@ -10,13 +10,15 @@ use crate::image::Image;
 use crate::map::PrefixMap;
 use crate::view::{Patch, View};
 
+mod grow;
 mod parse;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parse::{Elf, Text};
+pub(crate) use grow::Growth;
+use parse::{Elf, Text};
 
 /// Where an ELF file has a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,20 +93,25 @@ impl Substitution {
         Ok(is_any.then_some(Self { rpath, interpreter }))
     }
 
-    /// The changes in place, or the first of them for which the room is too small. There is never
-    /// one without the other.
-    pub(crate) fn patches(self) -> Result<Vec<Patch>, (ElfText, Text, Vec<u8>)> {
-        let changes = [(ElfText::Rpath, self.rpath), (ElfText::Interpreter, self.interpreter)];
-        let mut patches = Vec::new();
-        for (which, change) in changes {
-            let Some((old, new)) = change else { continue };
-            if new.len() > old.text.len() {
-                return Err((which, old, new));
-            }
-            patches.push(Patch { offset: old.offset, bytes: padded(new, old.text.len()) });
-        }
-        Ok(patches)
+    /// The first text that does not fit where it is: which one, what it is and becomes.
+    pub(crate) fn misfit(&self) -> Option<(ElfText, &Text, &[u8])> {
+        let changes = [(ElfText::Rpath, &self.rpath), (ElfText::Interpreter, &self.interpreter)];
+        changes.into_iter().find_map(|(which, change)| {
+            let (old, new) = change.as_ref()?;
+            (new.len() > old.text.len()).then_some((which, old, &new[..]))
+        })
     }
+
+    /// The changes in place, if all fit.
+    pub(crate) fn patches(&self) -> Vec<Patch> {
+        let changes = self.rpath.iter().chain(&self.interpreter);
+        changes.map(|(old, new)| shorter(old, new)).collect()
+    }
+}
+
+/// A text in the place of one that is no shorter, with zeros behind it.
+fn shorter(old: &Text, new: &[u8]) -> Patch {
+    Patch { offset: old.offset, bytes: padded(new.to_vec(), old.text.len()) }
 }
 
 /// The search path with new prefixes, if any entry has an old one. Empty entries are dropped then:

@@ -9,15 +9,15 @@ use crate::view::View;
 
 const EXECUTABLE: u16 = 2;
 const SHARED: u16 = 3;
-const PT_LOAD: u32 = 1;
+pub(super) const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
-const PT_INTERP: u32 = 3;
+pub(super) const PT_INTERP: u32 = 3;
 const DT_NEEDED: u64 = 1;
-const DT_STRTAB: u64 = 5;
+pub(super) const DT_STRTAB: u64 = 5;
 const DT_SONAME: u64 = 14;
-const DT_RPATH: u64 = 15;
-const DT_RUNPATH: u64 = 29;
-const SHT_STRTAB: u32 = 3;
+pub(super) const DT_RPATH: u64 = 15;
+pub(super) const DT_RUNPATH: u64 = 29;
+pub(super) const SHT_STRTAB: u32 = 3;
 
 /// Bytes of a table or a text that are read together.
 const PIECE: usize = 4 << 10;
@@ -39,7 +39,7 @@ pub(crate) struct Elf {
 
 /// Why a file is not looked at further.
 #[derive(Debug)]
-enum Stop {
+pub(super) enum Stop {
     /// Spack's parser would refuse it.
     Refused,
     /// It could not be read.
@@ -68,9 +68,9 @@ impl Elf {
     }
 }
 
-fn known(parsed: Result<Elf, Stop>) -> io::Result<Option<Elf>> {
+pub(super) fn known<T>(parsed: Result<T, Stop>) -> io::Result<Option<T>> {
     match parsed {
-        Ok(elf) => Ok(Some(elf)),
+        Ok(value) => Ok(Some(value)),
         Err(Stop::Refused) => Ok(None),
         Err(Stop::Io(error)) => Err(error),
     }
@@ -99,14 +99,14 @@ fn parse(view: &View<'_>, with_interpreter: bool) -> Result<Elf, Stop> {
 
 /// Width and order of numbers.
 #[derive(Debug, Clone, Copy)]
-struct Format {
-    is_wide: bool,
+pub(super) struct Format {
+    pub(super) is_wide: bool,
     is_big: bool,
 }
 
 impl Format {
     /// One of two places or sizes, by the class of the file.
-    fn of<T>(self, wide: T, narrow: T) -> T {
+    pub(super) fn of<T>(self, wide: T, narrow: T) -> T {
         if self.is_wide { wide } else { narrow }
     }
 
@@ -117,32 +117,53 @@ impl Format {
         if self.is_big { bytes.iter().fold(0, digit) } else { bytes.iter().rev().fold(0, digit) }
     }
 
-    fn half(self, record: &[u8], at: usize) -> u16 {
+    pub(super) fn half(self, record: &[u8], at: usize) -> u16 {
         u16::try_from(self.number::<2>(record, at)).unwrap_or(u16::MAX)
     }
 
-    fn word(self, record: &[u8], at: usize) -> u32 {
+    pub(super) fn word(self, record: &[u8], at: usize) -> u32 {
         u32::try_from(self.number::<4>(record, at)).unwrap_or(u32::MAX)
     }
 
     /// An address, offset or size.
-    fn long(self, record: &[u8], wide: usize, narrow: usize) -> u64 {
+    pub(super) fn long(self, record: &[u8], wide: usize, narrow: usize) -> u64 {
         if self.is_wide { self.number::<8>(record, wide) } else { self.number::<4>(record, narrow) }
+    }
+
+    /// Puts a number into `N` bytes at `at`, which is within the record.
+    pub(super) fn put<const N: usize>(self, record: &mut [u8], at: usize, value: u64) {
+        let bytes = &mut record[at..at + N];
+        bytes.copy_from_slice(&value.to_le_bytes()[..N]);
+        if self.is_big {
+            bytes.reverse();
+        }
+    }
+
+    pub(super) fn put_word(self, record: &mut [u8], at: usize, value: u64) {
+        self.put::<4>(record, at, value);
+    }
+
+    pub(super) fn put_long(self, record: &mut [u8], wide: usize, narrow: usize, value: u64) {
+        if self.is_wide {
+            self.put::<8>(record, wide, value);
+        } else {
+            self.put::<4>(record, narrow, value);
+        }
     }
 }
 
 #[derive(Debug)]
-struct Header {
-    format: Format,
+pub(super) struct Header {
+    pub(super) format: Format,
     kind: u16,
-    segments_at: u64,
-    segments: u16,
-    sections_at: u64,
-    sections: u16,
+    pub(super) segments_at: u64,
+    pub(super) segments: u16,
+    pub(super) sections_at: u64,
+    pub(super) sections: u16,
 }
 
 impl Header {
-    fn read(view: &View<'_>) -> Result<Self, Stop> {
+    pub(super) fn read(view: &View<'_>) -> Result<Self, Stop> {
         let mut ident = [0; 16];
         view.read_at(0, &mut ident)?;
         let is_wide = match ident[4] {
@@ -175,22 +196,22 @@ impl Header {
 
 /// A part of the file.
 #[derive(Debug, Clone, Copy)]
-struct Span {
-    offset: u64,
-    length: u64,
+pub(super) struct Span {
+    pub(super) offset: u64,
+    pub(super) length: u64,
 }
 
 /// The segments that matter; empty ones do not.
 #[derive(Debug, Default)]
-struct Segments {
+pub(super) struct Segments {
     /// Offset in the file and address, in order of addresses.
-    loads: Vec<(u64, u64)>,
+    pub(super) loads: Vec<(u64, u64)>,
     interpreter: Option<Span>,
-    dynamic: Option<Span>,
+    pub(super) dynamic: Option<Span>,
 }
 
 impl Segments {
-    fn read(view: &View<'_>, header: &Header) -> Result<Self, Stop> {
+    pub(super) fn read(view: &View<'_>, header: &Header) -> Result<Self, Stop> {
         let format = header.format;
         let mut segments = Self::default();
         let size = format.of(56, 32);
@@ -217,7 +238,7 @@ impl Segments {
 
     /// Where in the file an address is: in the segment that begins at or before it, whose end is not
     /// looked at. For one before all segments Spack takes the last of them.
-    fn offset_of(&self, address: u64) -> Option<u64> {
+    pub(super) fn offset_of(&self, address: u64) -> Option<u64> {
         let after = self.loads.partition_point(|(_, start)| *start <= address);
         let (offset, start) = self.loads.get(after.wrapping_sub(1)).or(self.loads.last())?;
         let offset = i128::from(*offset) - i128::from(*start) + i128::from(address);
@@ -269,7 +290,7 @@ fn read_rpath(
 }
 
 /// The length of the string table at an offset, which only a section header knows.
-fn table_length(view: &View<'_>, header: &Header, table: u64) -> Result<u64, Stop> {
+pub(super) fn table_length(view: &View<'_>, header: &Header, table: u64) -> Result<u64, Stop> {
     let format = header.format;
     let mut length = None;
     each_record(view, header.sections_at, format.of(64, 40), header.sections.into(), |record| {
@@ -282,7 +303,7 @@ fn table_length(view: &View<'_>, header: &Header, table: u64) -> Result<u64, Sto
 
 /// Shows the records of a table in order, as long as more are wanted. One that is not wholly in the
 /// file is refused when its turn comes.
-fn each_record(
+pub(super) fn each_record(
     view: &View<'_>,
     mut offset: u64,
     size: usize,

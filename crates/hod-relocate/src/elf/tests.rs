@@ -12,12 +12,13 @@ fn map() -> PrefixMap {
 fn substitute(bytes: &[u8], map: &PrefixMap) -> Option<Result<Vec<u8>, ElfText>> {
     let mut image = bytes.to_vec();
     let substitution = Substitution::of(&View::new(&image, &[]).unwrap(), map).unwrap()?;
-    Some(substitution.patches().map_err(|(which, ..)| which).map(|patches| {
-        for patch in patches {
-            image.write_at(patch.offset, &patch.bytes).unwrap();
-        }
-        image
-    }))
+    if let Some((which, ..)) = substitution.misfit() {
+        return Some(Err(which));
+    }
+    for patch in substitution.patches() {
+        image.write_at(patch.offset, &patch.bytes).unwrap();
+    }
+    Some(Ok(image))
 }
 
 /// The same file with one text in place of another of the same length.
