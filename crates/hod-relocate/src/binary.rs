@@ -18,7 +18,7 @@ pub enum RelocateError {
     /// The file could not be read.
     #[error("could not read the object")]
     Read(#[source] io::Error),
-    /// The file could not be written: it may be changed in part.
+    /// The file could not be written, or not be read any more in between: it may be changed in part.
     #[error("could not write to the object")]
     Write(#[source] io::Error),
     /// A string somewhere in it has too little room.

@@ -194,14 +194,18 @@ pub(crate) fn apply(
     loop {
         let mut batch = Vec::new();
         let mut next = None;
-        let view = View::new(image, &[]).map_err(RelocateError::Read)?;
-        each(&view, map, from, |edit| {
+        let view = View::new(image, &[]).map_err(RelocateError::Write)?;
+        let found = each(&view, map, from, |edit| {
             if batch.len() == EDITS {
                 next = Some(edit.offset);
                 return ControlFlow::Break(());
             }
             batch.push(edit);
             ControlFlow::Continue(())
+        });
+        found.map_err(|error| match error {
+            RelocateError::Read(error) => RelocateError::Write(error),
+            other => other,
         })?;
         for edit in batch {
             write(image, map, edit)?;
@@ -272,7 +276,7 @@ fn write(image: &mut dyn Image, map: &PrefixMap, edit: Edit) -> Result<(), Reloc
         // The NUL is read with it.
         let moved = &mut moved[..=suffix];
         let read: io::Result<()> = image.read_at(edit.offset + old.len() as u64, moved);
-        read.map_err(RelocateError::Read)?;
+        read.map_err(RelocateError::Write)?;
         bytes.extend_from_slice(moved);
     } else {
         bytes.resize(old.len() - new.len(), b'/');
