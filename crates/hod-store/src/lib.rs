@@ -33,8 +33,12 @@
 //! Also here is what a packer records for relocation: [`BuildInfo`], the content of
 //! `.spack/binary_distribution`.
 //!
-//! What this crate does not do: it installs and removes nothing yet, runs no Python, and what only
-//! a running Spack knows (the host's architecture, recipes' conditions) it leaves open and says so.
+//! Who changes a store has a [`StoreWriter`]: it locks packages, and its [`Transaction`] changes the
+//! database by Spack's rules. Where a package goes says the [`Layout`]; what is in it, the
+//! [`InstallManifest`].
+//!
+//! What this crate does not do: it writes no prefix, runs no Python, and what only a running Spack
+//! knows (the host's architecture, recipes' conditions) it leaves open and says so.
 //! Rules cite the reference document "Spack binary build-cache format" by section, or a function
 //! of Spack's source.
 

@@ -188,6 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn packages_are_read_where_they_are_asked_for() {
+        let place = tempfile::tempdir().unwrap();
+        let text = "packages: {all: {permissions: {read: group}}}";
+        fs_err::write(place.path().join("packages.yaml"), text).unwrap();
+        let path = place.path().to_str().unwrap();
+        let variables =
+            [("SPACK_USER_CONFIG_PATH", path), ("SPACK_SYSTEM_CONFIG_PATH", "/nowhere")];
+        let environment = Environment {
+            variables: variables.map(|(name, value)| (name.into(), value.into())).into(),
+            cwd: "/".into(),
+            ..Environment::default()
+        };
+        let config = SpackConfig::load_with_packages(&environment).unwrap();
+        assert_eq!(config.permissions("zlib").unwrap().directory_mode(), 0o2750);
+        assert_eq!(config.files(), [place.path().join("packages.yaml")]);
+        assert!(SpackConfig::load(&environment).unwrap().files().is_empty());
+    }
+
+    #[test]
     fn a_group_has_its_number() {
         let own = Group::from_gid(nix::unistd::getgid()).unwrap();
         let Some(own) = own else {

@@ -12,6 +12,7 @@ use super::*;
 use crate::SpecMetadata;
 use crate::store::tests::unpack;
 
+mod others;
 mod property;
 
 /// Spec files by hash.

@@ -70,7 +70,7 @@ impl Transaction {
         }
     }
 
-    fn database_mut(&mut self) -> &mut Database {
+    pub(super) fn database_mut(&mut self) -> &mut Database {
         self.is_changed = true;
         match &mut self.store.tree.records {
             Records::Database(database) => database,
