@@ -81,7 +81,8 @@ pub(super) fn open_locked(
     let database = match read(location)? {
         Some(database) if database.version() == Database::NEWEST => database,
         Some(database) => return Err(Error::OldDatabase { path, found: database.version() }),
-        None if directory.join("index_verifier").exists() => {
+        // It is empty while a database is replaced, the first one included.
+        None if fs_err::metadata(directory.join("index_verifier")).is_ok_and(|m| m.len() > 0) => {
             return Err(Error::DatabaseLost { path });
         }
         None => Database::default(),

@@ -24,9 +24,7 @@ pub(super) fn commit(directory: &Path, database: &Database) -> Result<(), Error>
     let (index, verifier) = (directory.join("index.json"), directory.join("index_verifier"));
     let error = |path: &Path, source| Error::Write { path: path.to_owned(), source };
 
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(database.render().as_bytes()))
-        .map_err(|source| error(&temporary, source));
+    let written = write(&temporary, database).map_err(|source| error(&temporary, source));
     let replaced = written.and_then(|()| {
         let token = token().map_err(|source| error(&verifier, source))?;
         let file = File::create(&verifier).map_err(|source| error(&verifier, source))?;
@@ -45,6 +43,13 @@ pub(super) fn commit(directory: &Path, database: &Database) -> Result<(), Error>
             Err(error)
         }
     }
+}
+
+fn write(path: &Path, database: &Database) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(database.render().as_bytes())?;
+    // Network file systems tell only then that the disk or the quota is full.
+    Ok(nix::unistd::close(file.into_file())?)
 }
 
 /// A random UUID (RFC 9562, version 4).
