@@ -88,6 +88,12 @@ impl<'a> Surroundings<'a> {
         Ok(self.config.get_or_init(|| config))
     }
 
+    /// The same with what it says of packages; `None` where there is none that can be read, and so
+    /// nobody who says anything of packages.
+    pub(crate) fn config_with_packages(&self) -> Option<SpackConfig> {
+        SpackConfig::load_with_packages(&self.environment).ok()
+    }
+
     /// Opens mirrors, in the way the command line wants.
     pub(crate) fn opener<'b>(&'b self, arguments: &'b Registries) -> Opener<'b> {
         Opener { arguments, surroundings: self }

@@ -88,8 +88,8 @@ fn carry_out(
     let on_wait =
         |waiting: &hod_store::Waiting| waiting_for_store(waiting, &target.found.path, printer);
     // Without a Spack there is nobody to say who may read what.
-    let config = surroundings.config().ok();
-    let permissions = |spec: &hod_spec::Spec| match config {
+    let config = surroundings.config_with_packages();
+    let permissions = |spec: &hod_spec::Spec| match &config {
         Some(config) => config.permissions(&spec.name),
         None => Ok(Permissions::default()),
     };
