@@ -14,6 +14,7 @@ mod graph;
 mod locate;
 mod manifest;
 mod plan;
+mod prefix;
 mod register;
 mod relocation;
 mod resolve;
@@ -23,6 +24,7 @@ mod stage;
 pub use error::InstallError;
 pub use graph::{Graph, LockError};
 pub use plan::{Absent, Dependencies, InstallPlan, PlanOptions, Step, plan_install};
+pub use prefix::{PlainInstalled, PlainRequest, install_plain};
 pub use relocation::RelocationError;
 pub use resolve::resolve;
 pub use run::{

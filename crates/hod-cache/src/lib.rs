@@ -78,7 +78,8 @@ pub use index::{IndexMode, IndexReport, News, index};
 pub use install::{
     Absent, Dependencies, Graph, InstallError, InstallJob, InstallOptions, InstallOutcome,
     InstallPlan, InstallResult, InstallSource, InstallSummary, Installed as InstalledAs, LockError,
-    PlanOptions, RelocationError, Step, install, plan_install, resolve,
+    PlainInstalled, PlainRequest, PlanOptions, RelocationError, Step, install, install_plain,
+    plan_install, resolve,
 };
 pub use package::{Installed, Package, PackageError};
 pub use push::{

@@ -16,7 +16,7 @@ pub(crate) mod unpack;
 use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 
-use hod_archive::Cancel;
+use hod_archive::{Cancel, Limits};
 use hod_mirror::{Mirror, Waiting};
 
 use crate::ui::Printer;
@@ -39,6 +39,17 @@ pub(crate) fn cancel_on_signal() -> Cancel {
 /// As many threads as asked for, or as there are cores.
 pub(crate) fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// What no archive may exceed.
+pub(crate) fn limits(asked: &crate::cli::UnpackLimits) -> Limits {
+    let limits = Limits::default();
+    Limits {
+        max_bytes: asked.max_bytes.unwrap_or(limits.max_bytes),
+        max_entries: asked.max_entries.unwrap_or(limits.max_entries),
+        max_ratio: asked.max_ratio.unwrap_or(limits.max_ratio),
+        ..limits
+    }
 }
 
 /// Another process has the mirror's lock.

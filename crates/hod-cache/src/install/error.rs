@@ -144,6 +144,12 @@ pub enum InstallError {
         /// Why; shared by all packages that were to be recorded together.
         source: std::io::Error,
     },
+    /// A package of Spack where a prefix of somebody else was expected.
+    #[error("`{spec}` is a package of Spack, which belongs into a store")]
+    OfSpack {
+        /// The package.
+        spec: String,
+    },
     /// It needs what could not be installed.
     #[error("held back, depends on `{dependency}`")]
     HeldBack {

@@ -87,8 +87,6 @@ pub(super) struct Changed {
 pub(super) struct Relocation {
     /// Known before the tree is unpacked, or afterwards.
     lists: OnceLock<Lists>,
-    /// Whether paths are whole member names, because the place of the prefix is not known yet.
-    is_whole: bool,
     seen: Mutex<Seen>,
 }
 
@@ -141,12 +139,12 @@ impl Relocation {
 
     /// With lists that are known already.
     pub(super) fn known(lists: Lists) -> Self {
-        Self { lists: lists.into(), is_whole: false, seen: Mutex::default() }
+        Self { lists: lists.into(), seen: Mutex::default() }
     }
 
-    /// With lists that are yet to come.
-    pub(super) fn unknown(is_whole: bool) -> Self {
-        Self { lists: OnceLock::new(), is_whole, seen: Mutex::default() }
+    /// With lists that are yet to come; until then, paths are whole names of members.
+    pub(super) fn unknown() -> Self {
+        Self { lists: OnceLock::new(), seen: Mutex::default() }
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -294,12 +292,10 @@ pub(super) enum Unfinished {
 
 impl Rewrite for Relocation {
     fn concerns(&self, path: &[u8]) -> bool {
-        let is_build_info = if self.is_whole {
-            path.strip_suffix(BUILD_INFO).is_some_and(|prefix| prefix.ends_with(b"/"))
-        } else {
-            path == BUILD_INFO
-        };
-        is_build_info || self.lists.get().is_some_and(|lists| lists.is_listed(path))
+        match self.lists.get() {
+            Some(lists) => path == BUILD_INFO || lists.is_listed(path),
+            None => path.strip_suffix(BUILD_INFO).is_some_and(|prefix| prefix.ends_with(b"/")),
+        }
     }
 
     fn content(

@@ -44,8 +44,98 @@ pub(super) struct Staged {
     pub(super) relocation: Relocation,
 }
 
+/// A blob that is to become a tree.
+#[derive(Clone, Copy)]
+pub(super) struct Cargo<'a> {
+    /// The package, for messages.
+    pub(super) label: &'a str,
+    pub(super) layer: &'a Layer,
+    pub(super) source: Source<'a>,
+    /// Where it goes on this machine.
+    pub(super) location: &'a Path,
+    pub(super) ownership: Ownership,
+    pub(super) limits: Limits,
+    pub(super) jobs: usize,
+    pub(super) cancel: &'a Cancel,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+impl Cargo<'_> {
+    /// Reads, verifies, unpacks and relocates; `lists` says of the build information what is to
+    /// become of which file.
+    pub(super) fn stage(
+        &self,
+        staging: Option<PathBuf>,
+        lists: &dyn Fn(&[u8]) -> Result<Lists, InstallError>,
+    ) -> Result<(StagedTree, Relocation), InstallError> {
+        let (blob, codec, last) = open(self.layer, self.source, self.label)?;
+        let relocation = match &last {
+            Some((_, last)) => Relocation::known(lists(&last.content)?),
+            None => Relocation::unknown(),
+        };
+        let progress = |bytes| {
+            let (package, total) = (self.label, self.layer.size);
+            self.reporter.report(Event::Progress { package, bytes, total });
+        };
+        let options = UnpackOptions {
+            strip_prefix: last.as_ref().map(|(prefix, _)| prefix.clone()),
+            limits: self.limits,
+            jobs: self.jobs,
+            cancel: self.cancel.clone(),
+            expected: self.layer.size.map(|size| (self.layer.digest, size)),
+            // The digest of the blob says all there is to say.
+            diff_id: DiffIdCheck::Skip,
+            progress: Some(&progress),
+            rewrite: Some(&relocation),
+            ownership: self.ownership,
+            staging,
+            lists_entries: true,
+        };
+        let staged = hod_archive::stage(blob, codec, self.location, &options);
+        let mut tree = staged.map_err(|error| unpack_error(error, self.source, self.label))?;
+        self.relocate(&mut tree, &relocation, last.as_ref().map(|(_, last)| last), lists)?;
+        Ok((tree, relocation))
+    }
+
+    /// Finds the prefix in the tree, if that is not known yet, and relocates what is still to be.
+    fn relocate(
+        &self,
+        tree: &mut StagedTree,
+        relocation: &Relocation,
+        last: Option<&LastFile>,
+        lists: &dyn Fn(&[u8]) -> Result<Lists, InstallError>,
+    ) -> Result<(), InstallError> {
+        let spec = || self.label.to_owned();
+        let Some((name, content)) = relocation.build_info() else {
+            return Err(InstallError::NoBuildInfo { spec: spec() });
+        };
+        let late = match last {
+            // What was acted on was not verified then.
+            Some(last) if last.content != content => {
+                return Err(InstallError::LastEntry { spec: spec() });
+            }
+            Some(_) => None,
+            None => {
+                let prefix = name.strip_suffix(BUILD_INFO).unwrap_or_default();
+                narrow(tree, prefix.strip_suffix(b"/").unwrap_or(prefix))
+                    .map_err(|error| InstallError::Unpack { spec: spec(), source: error.into() })?;
+                Some(lists(&content)?)
+            }
+        };
+        relocation.finish(tree, late).map_err(|unfinished| match unfinished {
+            Unfinished::Missing(path) => {
+                InstallError::ListedFile { spec: spec(), file: shown(&path) }
+            }
+            Unfinished::Link(path, source) => finish(self.label, &path, source),
+            Unfinished::Relocation(source) => {
+                InstallError::Relocate { spec: spec(), source: source.into() }
+            }
+        })
+    }
+}
+
 impl Ground<'_> {
-    /// Reads, verifies, unpacks and relocates.
+    /// Everything up to the name and the record.
     pub(super) fn stage(
         &self,
         step: &Step,
@@ -54,73 +144,23 @@ impl Ground<'_> {
         ownership: Ownership,
     ) -> Result<Staged, InstallError> {
         let label = step.spec.label();
-        let (blob, codec, last) = open(&step.layer, source, &label)?;
-        let relocation = match &last {
-            Some((_, last)) => Relocation::known(self.lists(&step.spec, &last.content)?),
-            None => Relocation::unknown(true),
-        };
-        let progress = |bytes| {
-            let total = step.layer.size;
-            self.reporter.report(Event::Progress { package: &label, bytes, total });
-        };
-        let options = UnpackOptions {
-            strip_prefix: last.as_ref().map(|(prefix, _)| prefix.clone()),
+        let cargo = Cargo {
+            label: &label,
+            layer: &step.layer,
+            source,
+            location,
+            ownership,
             limits: self.limits,
             jobs: self.jobs,
-            cancel: self.cancel.clone(),
-            expected: step.layer.size.map(|size| (step.layer.digest, size)),
-            // The digest of the blob says all there is to say.
-            diff_id: DiffIdCheck::Skip,
-            progress: Some(&progress),
-            rewrite: Some(&relocation),
-            ownership,
-            staging: Some(staging_of(location)),
-            lists_entries: true,
+            cancel: self.cancel,
+            reporter: self.reporter,
         };
-        let staged = hod_archive::stage(blob, codec, location, &options);
-        let mut tree = staged.map_err(|error| unpack_error(error, source, &label))?;
-        self.relocate(step, &mut tree, &relocation, last.as_ref().map(|(_, last)| last))?;
+        let lists = |build_info: &[u8]| self.lists(&step.spec, build_info);
+        let (tree, relocation) = cargo.stage(Some(staging_of(location)), &lists)?;
         let specs = self.spec_file(step, &tree)?;
         manifest::write(&tree, &step.prefix, &relocation)
             .map_err(|source| finish(&label, manifest::FILE, source))?;
         Ok(Staged { tree, specs, relocation })
-    }
-
-    /// Finds the prefix in the tree, if that is not known yet, and relocates what is still to be.
-    fn relocate(
-        &self,
-        step: &Step,
-        tree: &mut StagedTree,
-        relocation: &Relocation,
-        last: Option<&LastFile>,
-    ) -> Result<(), InstallError> {
-        let label = || step.spec.label();
-        let Some((name, content)) = relocation.build_info() else {
-            return Err(InstallError::NoBuildInfo { spec: label() });
-        };
-        let late = match last {
-            // What was acted on was not verified then.
-            Some(last) if last.content != content => {
-                return Err(InstallError::LastEntry { spec: label() });
-            }
-            Some(_) => None,
-            None => {
-                let prefix = name.strip_suffix(BUILD_INFO).unwrap_or_default();
-                narrow(tree, prefix.strip_suffix(b"/").unwrap_or(prefix)).map_err(|error| {
-                    InstallError::Unpack { spec: label(), source: error.into() }
-                })?;
-                Some(self.lists(&step.spec, &content)?)
-            }
-        };
-        relocation.finish(tree, late).map_err(|unfinished| match unfinished {
-            Unfinished::Missing(path) => {
-                InstallError::ListedFile { spec: label(), file: shown(&path) }
-            }
-            Unfinished::Link(path, source) => finish(&label(), &path, source),
-            Unfinished::Relocation(source) => {
-                InstallError::Relocate { spec: label(), source: source.into() }
-            }
-        })
     }
 
     /// The spec file of the tree, which must be of the package that was asked for.
@@ -152,10 +192,7 @@ impl Ground<'_> {
 
     /// What is to become of the package's files, by what its tree says of them.
     fn lists(&self, spec: &Spec, build_info: &[u8]) -> Result<Lists, InstallError> {
-        let info = BuildInfo::parse(build_info).map_err(|source| InstallError::BuildInfo {
-            spec: spec.label(),
-            source: source.into(),
-        })?;
+        let info = parse(build_info, &spec.label())?;
         let map = self.prefix_map(spec, &info)?;
         Ok(Lists::new(&info, map, self.sbang.clone()))
     }
@@ -226,6 +263,12 @@ impl Ground<'_> {
         }
         super::plan::place(Some(self.store), self.layout, self.graph, node)
     }
+}
+
+/// What a tree says of itself.
+pub(super) fn parse(build_info: &[u8], label: &str) -> Result<BuildInfo, InstallError> {
+    BuildInfo::parse(build_info)
+        .map_err(|source| InstallError::BuildInfo { spec: label.to_owned(), source: source.into() })
 }
 
 /// The virtual packages that a spec provides anywhere below `root`.

@@ -18,6 +18,7 @@ Examples:
   hod install /k3x7qpl                            from the mirrors of Spack's mirrors.yaml
   hod install --root /opt/software python@3.11 -m oci://ghcr.io/me/cache
                                                   into a store of its own, without any Spack
+  hod install zlib --to /opt/zlib -m ./cache      a prefix that Spack did not make, at a new place
   hod install --lock spack.lock -m ./cache        everything an environment asks for
   hod install --dry-run python -m ./cache         say what would be done";
 
@@ -40,6 +41,10 @@ pub(crate) struct Install {
     /// Install into the store with this root, which is made if need be
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub(crate) root: Option<PathBuf>,
+    /// Put a prefix that Spack did not make to this place, which must not exist or be empty
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["store", "root", "lock", "force",
+        "with_build_dependencies", "no_deps", "allow_missing", "dry_run"])]
+    pub(crate) to: Option<PathBuf>,
     /// Install what was needed to build as well
     #[arg(long, conflicts_with = "no_deps")]
     pub(crate) with_build_dependencies: bool,

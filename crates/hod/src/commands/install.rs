@@ -1,13 +1,14 @@
 //! `hod install`
 
 mod live;
+mod plain;
 mod record;
 
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use hod_archive::{Cancel, Limits};
+use hod_archive::Cancel;
 use hod_cache::{
     Dependencies, Event, Graph, InstallJob, InstallOptions, InstallPlan, InstallSource, LocalStore,
     PlanOptions, Wanted, install, plan_install, resolve,
@@ -15,7 +16,7 @@ use hod_cache::{
 use hod_mirror::Mirror;
 use hod_store::{Found, Layout, Patience, Permissions, Store, StoreWriter};
 
-use super::{jobs, waiting_for_store};
+use super::{jobs, limits, waiting_for_store};
 use crate::cli;
 use crate::settings::local_store;
 use crate::surroundings::{Direction, MirrorPlace, Surroundings};
@@ -30,6 +31,9 @@ pub(crate) fn run(
     let start = Instant::now();
     let surroundings = Surroundings::new(printer, cancel);
     let local = local_store(printer)?;
+    if let Some(to) = &arguments.to {
+        return plain::run(arguments, to, &surroundings, &local, start);
+    }
     let target = Target::find(arguments, &surroundings)?;
     let existing = target.read(cancel, printer)?;
     let mirrors = mirrors(arguments, &surroundings)?;
@@ -93,16 +97,9 @@ fn carry_out(
         Some(config) => config.permissions(&spec.name),
         None => Ok(Permissions::default()),
     };
-    let limits = Limits::default();
-    let asked = &arguments.limits;
     let options = InstallOptions {
         jobs: jobs(arguments.jobs).get(),
-        limits: Limits {
-            max_bytes: asked.max_bytes.unwrap_or(limits.max_bytes),
-            max_entries: asked.max_entries.unwrap_or(limits.max_entries),
-            max_ratio: asked.max_ratio.unwrap_or(limits.max_ratio),
-            ..limits
-        },
+        limits: limits(&arguments.limits),
         permissions: &permissions,
         on_wait: &on_wait,
         lock_timeout: target.found.lock_timeout,

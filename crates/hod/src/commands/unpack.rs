@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use hod_archive::{Cancel, Limits};
+use hod_archive::Cancel;
 use hod_cache::{Event, UnpackRequest, Wanted, find, unpack};
 use serde_json::json;
 
-use super::jobs;
+use super::{jobs, limits};
 use crate::cli;
 use crate::settings::local_store;
 use crate::surroundings::{Direction, Surroundings};
@@ -24,19 +24,12 @@ pub(crate) fn run(
     let mirror = surroundings.opener(&arguments.registries).open(&place)?;
     let store = local_store(printer)?;
     let found = find(&mirror, &store, &Wanted::new(&arguments.name))?;
-    let limits = Limits::default();
-    let asked = &arguments.limits;
     let request = UnpackRequest {
         found: &found,
         to: &arguments.to,
         rootfs: arguments.rootfs,
         jobs: jobs(arguments.jobs).get(),
-        limits: Limits {
-            max_bytes: asked.max_bytes.unwrap_or(limits.max_bytes),
-            max_entries: asked.max_entries.unwrap_or(limits.max_entries),
-            max_ratio: asked.max_ratio.unwrap_or(limits.max_ratio),
-            ..limits
-        },
+        limits: limits(&arguments.limits),
         cancel: cancel.clone(),
     };
     let progress = Progress::new(printer);
