@@ -36,6 +36,7 @@ mod cstring;
 mod elf;
 mod forecast;
 mod image;
+pub mod macho;
 mod map;
 mod prefixes;
 mod search;
