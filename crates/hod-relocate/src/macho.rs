@@ -112,7 +112,7 @@ pub fn relocate_load_commands(
 ///
 /// `name` is the path of the file; its last component becomes the identifier where no old
 /// signature has one. Entitlements are kept; flags such as that of the hardened runtime, the
-/// requirements and the certificates of the old signature are not. The file may grow or shrink.
+/// requirements and the certificates of the old signature are not. The file may grow.
 /// Nothing is written unless all architectures can be signed.
 pub fn resign(name: &[u8], image: &mut dyn Image) -> Result<bool, MachOError> {
     match Container::read(&*image)? {

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::MachOError;
 use super::container::{Container, Slice};
 use super::object::{LINKEDIT_DATA, Object, Segment, kind};
-use super::signature::{ALIGN, HASH, Old, PAGE, PROGRAM, Signature};
+use super::signature::{ALIGN, HASH, Old, PROGRAM, Signature};
 use crate::Image;
 
 /// What becomes of one architecture.
@@ -23,8 +23,8 @@ struct Plan {
     size: u64,
 }
 
-/// How much is read at once.
-const BUFFER: usize = 64 * PAGE;
+/// How much is read at once: a multiple of any page's size.
+const BUFFER: usize = 256 << 10;
 
 /// Signs what has to be signed. Says whether anything had to be.
 pub(super) fn seal(
@@ -92,21 +92,19 @@ fn plan(name: &[u8], image: &dyn Image, mut object: Object) -> Result<Option<Pla
     let (text_start, text_length) = text.map_or((0, 0), |text| (text.start, text.length));
     let signature = Signature {
         identifier,
+        page: old.page,
         entitlements: old.entitlements,
         info: info(image, &object)?,
         limit,
         segment: [text_start, text_length, old.segment_flags & !PROGRAM | program],
     };
+    // The space of the old one is kept, as `codesign` leaves some too, and with it all that follows.
+    let (need, room) = (signature.length(), old_end.saturating_sub(u64::from(limit)));
     let tail = object.length - old_end;
-    let mut size = signature.length();
-    if tail > 0 {
-        // What follows the image stays where it is.
-        let room = old_end - u64::from(limit).min(old_end);
-        if size > room {
-            return Err(MachOError::TrailingData { length: tail });
-        }
-        size = room;
+    if need > room && tail > 0 {
+        return Err(MachOError::TrailingData { length: tail });
     }
+    let size = need.max(room);
     let end = u64::from(limit) + size;
     resize_linkedit(&mut object, linkedit, end - linkedit.start)?;
     let fields = [limit, u32::try_from(size).map_err(|_| MachOError::TooLarge)?];
@@ -190,22 +188,16 @@ fn move_slices(
     let mut next: Option<(Slice, Slice)> = None;
     for index in container.by_offset().into_iter().rev() {
         let (old, new) = (container.slices[index], slices[index]);
-        if next.is_none() && old.end() == image.length()? {
-            image.resize(old.end().max(new.end()))?;
+        if next.is_none() && new.end() > old.end() {
+            image.resize(new.end())?;
         }
-        let kept = old.length.min(new.length);
         if new.offset > old.offset {
-            copy_up(image, old.offset, new.offset, kept)?;
+            copy_up(image, old.offset, new.offset, old.length)?;
         }
-        // What is left of a longer signature, and of the beginning of one that has moved.
-        let end = new.offset + kept;
-        fill(image, end, old.end())?;
-        match next {
-            Some((old, new)) => fill(image, end.max(old.offset), new.offset)?,
-            None if old.end() >= new.end() && old.end() == image.length()? => {
-                image.resize(new.end())?;
-            }
-            None => {}
+        // What is left of the beginning of one that has moved.
+        if let Some((old_next, new_next)) = next {
+            let end = new.offset + old.length;
+            fill(image, end.max(old_next.offset), new_next.offset)?;
         }
         next = Some((old, new));
     }
@@ -219,13 +211,12 @@ fn write(image: &mut dyn Image, plan: &Plan, offset: u64) -> Result<(), MachOErr
     fill(image, offset + plan.content_end, offset + limit)?;
     let mut hashes = Vec::with_capacity(plan.signature.pages() * HASH);
     each_chunk(&*image, offset, limit, |chunk| {
-        chunk.chunks(PAGE).for_each(|page| hashes.extend(Sha256::digest(page)));
+        let pages = chunk.chunks(plan.signature.page_size());
+        pages.for_each(|page| hashes.extend(Sha256::digest(page)));
     })?;
-    let mut signature = plan.signature.render(&hashes)?;
-    let size = usize::try_from(plan.size).map_err(|_| MachOError::TooLarge)?;
-    signature.resize(size, 0);
+    let signature = plan.signature.render(&hashes)?;
     image.write_at(offset + limit, &signature)?;
-    Ok(())
+    fill(image, offset + limit + signature.len() as u64, offset + limit + plan.size)
 }
 
 /// Reads a range in pieces, each but the last of whole pages.

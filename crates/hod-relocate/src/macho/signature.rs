@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 use super::{Endian, MachOError};
 use crate::Image;
 
-/// Each page that is hashed on its own has this many bytes. The linker chooses the same for all
-/// processors.
-pub(super) const PAGE: usize = 4096;
+/// The binary logarithm of the size of a page that is hashed on its own. The linker chooses this
+/// one for all processors, `codesign` has larger ones for arm64.
+const PAGE: u8 = 12;
+const LARGEST_PAGE: u8 = 14;
 
 /// The size of a hash.
 pub(super) const HASH: usize = 32;
@@ -47,20 +48,27 @@ const FLAGS: u32 = 0x2;
 const VERSION: u32 = 0x2_0400;
 const DIRECTORY_HEADER: usize = 88;
 
-/// The size of a hash, `CS_HASHTYPE_SHA256`, no platform, the power of two of a page's size.
-const HASHED: [u8; 4] = [32, 2, 0, 12];
+/// The size of a hash, `CS_HASHTYPE_SHA256`, no platform.
+const HASHED: [u8; 3] = [32, 2, 0];
 
 /// `CS_EXECSEG_MAIN_BINARY`
 pub(super) const PROGRAM: u64 = 1;
 
 /// What is kept of an old signature.
-#[derive(Default)]
 pub(super) struct Old {
     pub(super) identifier: Option<Vec<u8>>,
+    /// The binary logarithm of the size of a page.
+    pub(super) page: u8,
     /// Slot and whole blob.
     pub(super) entitlements: Vec<(u32, Vec<u8>)>,
     /// Flags of the executable segment, which mirror the entitlements.
     pub(super) segment_flags: u64,
+}
+
+impl Default for Old {
+    fn default() -> Self {
+        Self { identifier: None, page: PAGE, entitlements: Vec::new(), segment_flags: 0 }
+    }
 }
 
 impl Old {
@@ -96,6 +104,9 @@ impl Old {
                         .filter(|&end| end > 0)
                         .map(|end| text[..end].to_vec());
                 }
+                if (PAGE..=LARGEST_PAGE).contains(&header[39]) {
+                    old.page = header[39];
+                }
                 if number(&header, 8) >= VERSION {
                     old.segment_flags |= Endian::Big.u64(&header, 80).unwrap_or(0);
                 }
@@ -118,6 +129,8 @@ impl Old {
 /// All of a new signature but the hashes of the pages.
 pub(super) struct Signature {
     pub(super) identifier: Vec<u8>,
+    /// The binary logarithm of the size of a page.
+    pub(super) page: u8,
     /// Slot and whole blob, in order.
     pub(super) entitlements: Vec<(u32, Vec<u8>)>,
     /// The hash of the property list within the image.
@@ -177,6 +190,7 @@ impl Signature {
         }
         body.extend(self.limit.to_be_bytes());
         body.extend(HASHED);
+        body.push(self.page);
         // A spare one, scattered pages, the team, another spare one, and a limit of 64 bits: the
         // load command's offset of the signature has 32, so this is never needed.
         body.extend([0; 4 + 4 + 4 + 4 + 8]);
@@ -195,7 +209,12 @@ impl Signature {
 
     /// How many pages are hashed.
     pub(super) fn pages(&self) -> usize {
-        (self.limit as usize).div_ceil(PAGE)
+        (self.limit as usize).div_ceil(self.page_size())
+    }
+
+    /// The size of each but the last.
+    pub(super) fn page_size(&self) -> usize {
+        1 << self.page
     }
 }
 
