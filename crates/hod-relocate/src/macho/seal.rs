@@ -13,6 +13,8 @@ struct Plan {
     /// With the commands as they will be.
     object: Object,
     signature: Signature,
+    /// Offset and size of the property list within the image.
+    info: Option<(u64, u64)>,
     /// How many bytes the commands had.
     old_commands: usize,
     /// Where the content ends that is not signature, before it is filled up to the limit.
@@ -84,9 +86,18 @@ fn plan(name: &[u8], image: &dyn Image, mut object: Object) -> Result<Option<Pla
         }
         None => (add_command(&mut object)?, Old::default(), linkedit_end, linkedit_end),
     };
+    if content_end < object.header() + object.commands.len() as u64 {
+        return Err(object.malformed("__LINKEDIT ends within the load commands", linkedit.at));
+    }
     let limit = u32::try_from(content_end.next_multiple_of(ALIGN));
     let limit = limit.map_err(|_| MachOError::TooLarge)?;
     let identifier = old.identifier.unwrap_or_else(|| file_name(name));
+    // Some programs have their property list in the image, and `codesign` binds it.
+    let info = object.section(b"__info_plist")?;
+    if info.is_some_and(|(start, length)| start + length > u64::from(limit)) {
+        let what = "the property list is not in the part that is signed";
+        return Err(MachOError::malformed(what, object.offset));
+    }
     let program = if object.is_program() { PROGRAM } else { 0 };
     let text = object.segment(b"__TEXT")?;
     let (text_start, text_length) = text.map_or((0, 0), |text| (text.start, text.length));
@@ -94,7 +105,6 @@ fn plan(name: &[u8], image: &dyn Image, mut object: Object) -> Result<Option<Pla
         identifier,
         page: old.page,
         entitlements: old.entitlements,
-        info: info(image, &object)?,
         limit,
         segment: [text_start, text_length, old.segment_flags & !PROGRAM | program],
     };
@@ -110,7 +120,7 @@ fn plan(name: &[u8], image: &dyn Image, mut object: Object) -> Result<Option<Pla
     let fields = [limit, u32::try_from(size).map_err(|_| MachOError::TooLarge)?];
     let fields = fields.map(|value| object.endian.u32_bytes(value)).concat();
     object.commands[command + 8..command + LINKEDIT_DATA].copy_from_slice(&fields);
-    Ok(Some(Plan { object, signature, old_commands, content_end, length: end + tail, size }))
+    Ok(Some(Plan { object, signature, info, old_commands, content_end, length: end + tail, size }))
 }
 
 /// Where the command of the old signature is, and offset and size of the signature.
@@ -148,7 +158,8 @@ fn resize_linkedit(object: &mut Object, linkedit: Segment, length: u64) -> Resul
     if memory > linkedit.memory {
         for other in object.segments() {
             let other = other?;
-            if other.at != linkedit.at && (linkedit.address..end).contains(&other.address) {
+            let is_other = other.at != linkedit.at && other.memory > 0;
+            if is_other && (linkedit.address..end).contains(&other.address) {
                 let what = "another segment's memory follows that of __LINKEDIT";
                 return Err(object.malformed(what, other.at));
             }
@@ -162,14 +173,6 @@ fn resize_linkedit(object: &mut Object, linkedit: Segment, length: u64) -> Resul
         object.commands[at..at + word].copy_from_slice(&bytes);
     }
     Ok(())
-}
-
-/// The hash of the property list that some programs hold, as `codesign` binds it.
-fn info(image: &dyn Image, object: &Object) -> Result<Option<[u8; HASH]>, MachOError> {
-    let Some((start, length)) = object.section(b"__info_plist")? else { return Ok(None) };
-    let mut hash = Sha256::new();
-    each_chunk(image, object.offset + start, length, |chunk| hash.update(chunk))?;
-    Ok(Some(hash.finalize().into()))
 }
 
 /// The last component of a path, for an identifier.
@@ -214,7 +217,12 @@ fn write(image: &mut dyn Image, plan: &Plan, offset: u64) -> Result<(), MachOErr
         let pages = chunk.chunks(plan.signature.page_size());
         pages.for_each(|page| hashes.extend(Sha256::digest(page)));
     })?;
-    let signature = plan.signature.render(&hashes)?;
+    let info = plan.info.map(|(start, length)| {
+        let mut hash = Sha256::new();
+        each_chunk(&*image, offset + start, length, |chunk| hash.update(chunk))?;
+        Ok::<[u8; HASH], MachOError>(hash.finalize().into())
+    });
+    let signature = plan.signature.render(&hashes, info.transpose()?)?;
     image.write_at(offset + limit, &signature)?;
     fill(image, offset + limit + signature.len() as u64, offset + limit + plan.size)
 }

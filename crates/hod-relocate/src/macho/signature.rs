@@ -133,8 +133,6 @@ pub(super) struct Signature {
     pub(super) page: u8,
     /// Slot and whole blob, in order.
     pub(super) entitlements: Vec<(u32, Vec<u8>)>,
-    /// The hash of the property list within the image.
-    pub(super) info: Option<[u8; HASH]>,
     /// How many bytes of the image are hashed; the signature follows.
     pub(super) limit: u32,
     /// Offset, size and flags of the segment with the code.
@@ -152,8 +150,13 @@ impl Signature {
         (length as u64).next_multiple_of(ALIGN)
     }
 
-    /// The signature, given the hashes of all pages. Not yet filled up to [`length`](Self::length).
-    pub(super) fn render(&self, pages: &[u8]) -> Result<Vec<u8>, MachOError> {
+    /// The signature, given the hashes of all pages and of the property list within the image. Not
+    /// yet filled up to [`length`](Self::length).
+    pub(super) fn render(
+        &self,
+        pages: &[u8],
+        info: Option<[u8; HASH]>,
+    ) -> Result<Vec<u8>, MachOError> {
         let requirements = blob(REQUIREMENTS, &[0; 4])?;
         let mut slots = vec![[0; HASH]; self.special_slots()];
         let mut blobs = vec![(0, Vec::new()), (2, requirements)];
@@ -161,7 +164,7 @@ impl Signature {
         for (slot, blob) in &blobs[1..] {
             slots[*slot as usize - 1] = Sha256::digest(blob).into();
         }
-        if let Some(info) = self.info {
+        if let Some(info) = info {
             slots[SLOT_INFO - 1] = info;
         }
         blobs[0].1 = self.directory(&slots, pages)?;

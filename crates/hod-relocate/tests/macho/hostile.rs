@@ -60,6 +60,37 @@ fn what_is_wrong_is_said(#[case] at: usize, #[case] value: u32, #[case] part: &s
     }
 }
 
+#[rstest]
+#[case::an_old_signature(X86_64, Some(vec![0; 500]))]
+#[case::a_new_signature(ARM64, None)]
+fn a_signature_in_place_of_the_header_is_refused(
+    #[case] cpu: u32,
+    #[case] signature: Option<Vec<u8>>,
+) {
+    let mut image = Form { cpu, signature, ..Form::default() }.build();
+    let linkedit = image.windows(10).position(|name| name == b"__LINKEDIT").unwrap();
+    // The segment's start and size, and where the next command says that the signature is.
+    image[linkedit + 32..linkedit + 48].fill(0);
+    image[linkedit + 72..linkedit + 76].fill(0);
+    let error = resigned(&image).unwrap_err();
+    assert!(error.to_string().contains("within the load commands"), "{error}");
+}
+
+#[test]
+fn memory_behind_linkedit_is_not_taken_from_another_segment() {
+    let form = Form { signature: Some(vec![0; 16]), ..Form::default() };
+    let mut image = form.build();
+    let linkedit = image.windows(10).position(|name| name == b"__LINKEDIT").unwrap();
+    let text = image.windows(6).position(|name| name == b"__TEXT").unwrap();
+    // Its memory ends with the old signature, and there the text begins.
+    let number = |at: usize| u16::from_le_bytes(image[at..at + 2].try_into().unwrap());
+    let (start, length) = (number(linkedit + 32), number(linkedit + 40));
+    image[linkedit + 24..linkedit + 26].copy_from_slice(&length.to_le_bytes());
+    image[text + 16..text + 18].copy_from_slice(&(start + length).to_le_bytes());
+    let error = resigned(&image).unwrap_err();
+    assert!(error.to_string().contains("another segment"), "{error}");
+}
+
 #[test]
 fn architectures_that_overlap_are_refused() {
     let one = Form::named(&[(LOAD, "/s/a")]).build();

@@ -160,6 +160,24 @@ fn a_property_list_in_the_image_is_sealed() {
     assert!(after.directory.windows(32).any(|window| window == &sealed[..]));
 }
 
+/// Found by fuzzing: it was sealed as it was before the header got its new numbers.
+#[test]
+fn a_property_list_that_overlaps_the_header_is_sealed_as_it_will_be() {
+    let signature = Some(signature("a", 2, &[]));
+    let form = Form { signature, info: Some(vec![0; 200]), ..Form::default() };
+    let mut image = form.build();
+    let section = image.windows(12).position(|name| name == b"__info_plist").unwrap();
+    image[section + 48..section + 52].fill(0);
+    let signed = resigned(&image).unwrap().unwrap();
+    verify(&signed).unwrap();
+    assert!(resigned(&signed).unwrap().unwrap() == signed, "the same again");
+    // Nor can it be in the signature itself.
+    let mut image = signed;
+    image[section + 40..section + 42].copy_from_slice(&0x1800_u16.to_le_bytes());
+    let error = resigned(&image).unwrap_err();
+    assert!(error.to_string().contains("the part that is signed"), "{error}");
+}
+
 #[test]
 fn a_signature_that_means_nothing_is_replaced() {
     let form = Form { signature: Some(vec![0xa5; 333]), ..Form::default() };
