@@ -5,13 +5,15 @@ use std::io;
 use crate::cstring::{self, StringError};
 use crate::elf::{ElfText, Growth, Substitution};
 use crate::image::Image;
+use crate::macho::{self, MachOError};
 use crate::map::PrefixMap;
 use crate::view::{Patch, View};
 
 #[cfg(test)]
 mod tests;
 
-/// Why a file could not be relocated. Nothing was written then, but for [`Write`](Self::Write).
+/// Why a file could not be relocated. Nothing was written then, but for [`Write`](Self::Write), and
+/// but for what [`relocate_binary`] says of Mach-O.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RelocateError {
@@ -24,6 +26,9 @@ pub enum RelocateError {
     /// A string somewhere in it has too little room.
     #[error(transparent)]
     String(#[from] StringError),
+    /// The load commands or the signature of a Mach-O file.
+    #[error(transparent)]
+    MachO(MachOError),
     /// The search path or the interpreter of an ELF file has too little room, and the file is not of a
     /// shape that more could be made in.
     #[error(
@@ -59,20 +64,23 @@ enum Object {
 /// Only where the search path or the interpreter of an ELF file becomes longer than it is, the file
 /// grows: they move to a new segment at its end, as `patchelf` would do it for Spack.
 ///
+/// A Mach-O file whose strings cannot be replaced may have new names already: there, names and
+/// strings are changed one after the other.
+///
 /// `name` is the file's own, for rules that go by it; directories may stand before it.
 pub fn relocate_binary(
     name: &[u8],
     image: &mut dyn Image,
     map: &PrefixMap,
 ) -> Result<bool, RelocateError> {
-    let _ = name;
     if map.is_empty() {
         return Ok(false);
     }
     let headers = match object(image).map_err(RelocateError::Read)? {
         Object::Elf => elf_headers(image, map)?,
+        Object::MachO => return mach_o(name, image, map),
         // Strings alone.
-        Object::MachO | Object::Other => Headers::default(),
+        Object::Other => Headers::default(),
     };
     // Strings are checked as they will be once the headers are written: an old search path is no
     // string any more then.
@@ -86,6 +94,21 @@ pub fn relocate_binary(
         growth.write(image).map_err(RelocateError::Write)?;
     }
     Ok(!headers.in_place.is_empty() || !edits.is_empty())
+}
+
+/// Names first, strings then, and a new signature if anything changed (`spack-format` 7.7). What is
+/// no sound image has neither names nor a signature, and is changed as any other file.
+fn mach_o(name: &[u8], image: &mut dyn Image, map: &PrefixMap) -> Result<bool, RelocateError> {
+    let sound = |step: Result<bool, MachOError>| match step {
+        Err(MachOError::Malformed { .. }) => Ok(false),
+        step => step.map_err(RelocateError::MachO),
+    };
+    let has_names = sound(macho::relocate_load_commands(name, image, map))?;
+    let has_strings = cstring::relocate_strings(image, map)?;
+    if has_names || has_strings {
+        sound(macho::resign(name, image))?;
+    }
+    Ok(has_names || has_strings)
 }
 
 /// What is to be done before and after the strings.

@@ -1,6 +1,7 @@
 //! New signatures.
 
 use hod_relocate::macho::{MachOError, resign};
+use hod_relocate::{PrefixMap, relocate_binary};
 use rstest::rstest;
 use sha2::{Digest, Sha256};
 
@@ -235,4 +236,23 @@ fn signature(identifier: &str, flags: u32, blobs: &[(u32, u32, &[u8])]) -> Vec<u
     }
     list.extend(all.into_iter().flat_map(|(_, blob)| blob));
     blob(0xfade_0cc0, &list)
+}
+
+/// Names, strings and the signature, in the one call that an installation makes.
+#[rstest]
+#[case::signed_by_codesign("webpdemux.arm64.dylib", "/DLC/PIL/.dylibs")]
+#[case::with_two_directories("z.x86_64.dylib", "/DLC/h5py/.dylibs")]
+#[case::signed_by_the_linker("geos.arm64.so", "/Users/runner/work/_temp/geos-3.14.1")]
+fn a_whole_library_moves_and_its_signature_holds(#[case] name: &str, #[case] prefix: &str) {
+    let mut image = fixture(name);
+    let map = PrefixMap::new([(prefix, "/n/w")]);
+    assert!(relocate_binary(name.as_bytes(), &mut image, &map).unwrap());
+    assert!(verify(&image).is_some());
+    let moved = names(&image);
+    let mut all = moved.id.iter().chain(&moved.libraries).chain(&moved.rpaths);
+    assert!(all.any(|name| name.starts_with("/n/w/")), "{moved:?}");
+    assert!(memchr::memmem::find(&image, prefix.as_bytes()).is_none());
+    let before = image.clone();
+    assert!(!relocate_binary(name.as_bytes(), &mut image, &map).unwrap(), "nothing is left to do");
+    assert!(image == before);
 }
