@@ -1,5 +1,6 @@
 //! The threads that fetch, unpack and relocate.
 
+use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -60,6 +61,12 @@ impl Queue {
     }
 }
 
+/// How often it is looked whether a package came that somebody else has the lock of.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A lock, where there are locks.
+struct Held(Option<Lock>);
+
 /// What a worker has done with a package.
 pub(super) enum Done {
     /// All but giving it its name.
@@ -112,8 +119,8 @@ impl Worker<'_> {
             return Err(InstallError::HeldBack { dependency });
         }
         let label = step.spec.label();
-        let lock = self.lock(step, waits)?;
         let location = self.location(&step.prefix);
+        let Some(lock) = self.lock(step, &location, waits)? else { return Ok(None) };
         if !step.replaces && self.came_meanwhile(step, &location)? {
             return Ok(None);
         }
@@ -135,18 +142,40 @@ impl Worker<'_> {
             file_bytes: unpacked.file_bytes,
             time: began.elapsed(),
         };
-        Ok(Some((Ready { index, staged, location, lock }, installed)))
+        Ok(Some((Ready { index, staged, location, lock: lock.0 }, installed)))
     }
 
-    fn lock(&self, step: &Step, waits: bool) -> Result<Option<Lock>, InstallError> {
+    /// The lock of a package; `None` if the package came while somebody else had it.
+    ///
+    /// Whoever has installed a package goes on sharing its lock while he installs what needs it,
+    /// and may wait for one that is ours until ours are registered, which need this package. So
+    /// waiting for the lock alone could last for ever.
+    fn lock(
+        &self,
+        step: &Step,
+        location: &Path,
+        waits: bool,
+    ) -> Result<Option<Held>, InstallError> {
         let cancel = &self.options.cancel;
+        let came = Cell::new(false);
+        let looked = Cell::new(Instant::now());
+        let is_over = || {
+            if looked.get().elapsed() >= LOOK_AGAIN {
+                came.set(self.came_meanwhile(step, location).unwrap_or(false));
+                looked.set(Instant::now());
+            }
+            came.get() || cancel.is_cancelled()
+        };
         let patience = Patience {
             on_wait: self.options.on_wait,
-            is_cancelled: &|| cancel.is_cancelled(),
+            is_cancelled: &is_over,
             // Somebody who installs a large package may take any time.
             timeout: if waits { None } else { Some(Duration::ZERO) },
         };
-        Ok(self.writer.lock_prefix(&step.spec.hash, Mode::Exclusive, &patience)?)
+        match self.writer.lock_prefix(&step.spec.hash, Mode::Exclusive, &patience) {
+            Err(hod_store::Error::Cancelled) if came.get() => Ok(None),
+            lock => Ok(Some(Held(lock?))),
+        }
     }
 
     /// Whether the package is there now. The database is read again only if something is.
