@@ -25,5 +25,5 @@ pub use pack::{
 pub use tar::{Member, MemberKind, TarError, TarReader};
 pub use unpack::{
     DiffIdCheck, Entries, Entry, EntryKind, Limits, Modes, Ownership, Rewrite, StagedTree,
-    UnpackError, UnpackOptions, Unpacked, stage, unpack,
+    UnpackError, UnpackOptions, Unpacked, exchange, stage, unpack,
 };

@@ -27,6 +27,7 @@ pub use entry::{Entries, Entry, EntryKind};
 pub use error::UnpackError;
 pub use rewrite::{Modes, Ownership, Rewrite};
 pub use staged::StagedTree;
+pub use staging::exchange;
 
 use std::fmt;
 use std::io::Read;

@@ -1,8 +1,10 @@
 //! A tree that is whole and verified, and not yet where it is to be.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::entry::Entries;
 use super::name::{self, split};
@@ -109,17 +111,6 @@ impl StagedTree {
         parents.make_symlink(&path, target, mtime)
     }
 
-    /// Whether there is anything at `path`, without following links on the way to it.
-    pub fn exists(&self, path: &[u8]) -> bool {
-        let path = self.whole(path);
-        let (parent, name) = split(&path);
-        if name.is_empty() {
-            return true;
-        }
-        let Ok(parent) = self.tree.open(parent) else { return false };
-        rustix::fs::statat(&parent, name, rustix::fs::AtFlags::empty()).is_ok()
-    }
-
     /// Sets mode and time of the tree itself, and puts it in its place at once. An empty directory
     /// there is replaced; whatever else came there meanwhile stays.
     ///
@@ -135,6 +126,25 @@ impl StagedTree {
             staging.publish(Some((&parent, name)))?;
         }
         Ok(unpacked)
+    }
+
+    /// Puts the tree in its place as [`publish`](Self::publish) does, and what is there at `aside`.
+    /// Where the file system can, the place is empty at no moment.
+    ///
+    /// # Errors
+    /// What the system says; what was there is there still.
+    pub fn replace(self, aside: &Path) -> Result<Unpacked, UnpackError> {
+        let top = self.top();
+        self.staging.replace(&top, aside)?;
+        Ok(self.unpacked)
+    }
+
+    /// The directory that is to be published, where it is now.
+    pub fn top(&self) -> PathBuf {
+        if self.part.is_empty() {
+            return self.staging.path().to_owned();
+        }
+        self.staging.path().join(OsStr::from_bytes(&self.part))
     }
 
     /// The path from the private directory.

@@ -24,7 +24,8 @@ impl Staging {
     /// Makes the directory, mode 0700, and the parents of `destination` where they are missing.
     ///
     /// With `at`, that is the directory: one of that name was left behind by somebody who was
-    /// killed, and is removed first.
+    /// killed, and is removed first. Whether the destination is free shows when it is taken: whoever
+    /// names the directory may mean to replace what is there.
     pub(super) fn make(
         destination: &Path,
         at: Option<&Path>,
@@ -41,7 +42,9 @@ impl Staging {
             move |source| UnpackError::Staging { action, path, source }
         };
         fs_err::create_dir_all(parent).map_err(failed("make the directory", parent))?;
-        check_free(destination)?;
+        if at.is_none() {
+            check_free(destination)?;
+        }
         if let Some(path) = at {
             match fs_err::remove_dir_all(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -77,6 +80,20 @@ impl Staging {
         &self.path
     }
 
+    /// Puts `top`, which is the directory or in it, in the place of the destination, and what is
+    /// there at `aside`.
+    pub(super) fn replace(mut self, top: &Path, aside: &Path) -> Result<(), UnpackError> {
+        let failed = |source| UnpackError::Staging {
+            action: "replace",
+            path: self.destination.clone(),
+            source,
+        };
+        exchange(top, &self.destination, aside).map_err(failed)?;
+        self.is_published = top == self.path;
+        fs_err::rename(top, aside).map_err(failed)?;
+        Ok(())
+    }
+
     /// Puts the tree in its place, at once. An empty directory there is replaced; whatever else
     /// came there meanwhile stays.
     ///
@@ -102,6 +119,28 @@ impl Staging {
             }),
         }
     }
+}
+
+/// Lets two directories change places. Where the file system can, there is something at both names
+/// at every moment; where not, nothing may be at `spare`, and for a moment nothing is at `there`.
+///
+/// # Errors
+/// What the system says; both are as they were.
+pub fn exchange(here: &Path, there: &Path, spare: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    match fs::renameat_with(CWD, here, CWD, there, fs::RenameFlags::EXCHANGE) {
+        Ok(()) => return Ok(()),
+        // Not all file systems can, nor all kernels.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    fs::renameat(CWD, there, CWD, spare)?;
+    if let Err(error) = fs::renameat(CWD, here, CWD, there) {
+        // As it was, as far as that goes; the first error says more.
+        let _ = fs::renameat(CWD, spare, CWD, there);
+        return Err(error.into());
+    }
+    Ok(fs::renameat(CWD, spare, CWD, here)?)
 }
 
 impl Drop for Staging {

@@ -162,6 +162,10 @@ impl Tree {
 fn open_by_components(at: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
     let mut current: Option<OwnedFd> = None;
     for component in path.split(|&byte| byte == b'/') {
+        // Lists in a package may name anything; the kernel says the same where it has openat2.
+        if component == b".." {
+            return Err(Errno::XDEV.into());
+        }
         let at = current.as_ref().map_or(at, AsFd::as_fd);
         current = Some(fs::openat(at, component, DIRECTORY, Mode::empty())?);
     }
@@ -368,6 +372,9 @@ mod tests {
         assert!(tree.open(b"a/b").is_ok());
         assert!(tree.open(b"out").is_err());
         assert!(tree.open(b"here/a").is_err());
+        assert!(tree.open(b"../").is_err());
+        assert!(tree.open_file(b"a/../../x").is_err());
+        assert!(tree.open_file(b"/etc/passwd").is_err());
         assert!(tree.parents().make_file(b"out/x", 0o644, OFlags::WRONLY).is_err());
         assert!(tree.parents().make_file(b"new/deep/x", 0o644, OFlags::WRONLY).is_ok());
         assert_eq!(fs_err::read_dir(elsewhere.path()).unwrap().count(), 0);
