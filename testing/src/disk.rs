@@ -22,7 +22,9 @@ impl SmallDisk {
             skip("only root mounts a small disk");
             return None;
         }
-        let directory = tempfile::tempdir().unwrap();
+        // A short path, into which more can be relocated.
+        let builder = tempfile::Builder::new().prefix("d").rand_bytes(4).tempdir_in("/tmp");
+        let directory = builder.unwrap();
         let size = std::ffi::CString::new(format!("size={bytes}")).unwrap();
         let path = directory.path();
         if let Err(error) =

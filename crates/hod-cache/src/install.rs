@@ -9,8 +9,10 @@
 //! Every new prefix is known from the plan and every old one is in the archive, so that no package
 //! waits for those it depends on. Only their names and records come in order.
 
+mod ahead;
 mod error;
 mod graph;
+mod leftover;
 mod locate;
 mod manifest;
 mod plan;

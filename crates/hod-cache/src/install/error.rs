@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hod_archive::UnpackError;
+
 use crate::Error;
 
 /// Why a package could not be installed. Nothing of it is left then, neither files under its name
@@ -128,6 +130,16 @@ pub enum InstallError {
         /// What is there.
         path: PathBuf,
     },
+    /// Two packages of one plan would be in one place.
+    #[error("`{spec}` and `{other}` both go to `{}`", path.display())]
+    SamePrefix {
+        /// One package.
+        spec: String,
+        /// The other.
+        other: String,
+        /// Where the projections put both.
+        path: PathBuf,
+    },
     /// A package could not take its place.
     #[error("cannot {action} `{}`", path.display())]
     Place {
@@ -142,7 +154,7 @@ pub enum InstallError {
     #[error("could not record it in the store")]
     Record {
         /// Why; shared by all packages that were to be recorded together.
-        source: std::io::Error,
+        source: std::sync::Arc<hod_store::Error>,
     },
     /// A package of Spack where a prefix of somebody else was expected.
     #[error("`{spec}` is a package of Spack, which belongs into a store")]
@@ -159,4 +171,31 @@ pub enum InstallError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Cancelled,
+}
+
+impl InstallError {
+    /// Whether another mirror may have what this one has not, or not as it should be.
+    pub(super) fn is_of_mirror(&self) -> bool {
+        match self {
+            Self::Cache(error) => !matches!(error, Error::Cancelled),
+            Self::Unpack { source, .. } => !matches!(
+                **source,
+                UnpackError::Staging { .. }
+                    | UnpackError::Member { .. }
+                    | UnpackError::DestinationExists { .. }
+                    | UnpackError::DestinationNameless { .. }
+                    | UnpackError::Limit { .. }
+                    | UnpackError::Ratio { .. }
+                    | UnpackError::Cancelled
+            ),
+            Self::AnotherSpec { .. }
+            | Self::NoSpec { .. }
+            | Self::Codec { .. }
+            | Self::NoBuildInfo { .. }
+            | Self::BuildInfo { .. }
+            | Self::LastEntry { .. }
+            | Self::ListedFile { .. } => true,
+            _ => false,
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! Writes the list of files of a package anew: the one in the archive says where they were.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use hod_archive::{Entry, EntryKind, StagedTree};
@@ -30,7 +31,8 @@ type KnownHashes = HashMap<Vec<u8>, (u64, Box<str>)>;
 ///
 /// Hashes of files that were not changed are taken from the list in the archive, which is as well
 /// verified as they are; hashing all of them again would cost as much as inflating them. Where it
-/// has another size, or nothing, the file is read.
+/// has another size, or nothing, the file is read; and where it is to be relocated: a package that
+/// Spack had relocated before it was packed has the list of its builder.
 pub(super) fn write(tree: &StagedTree, prefix: &Path, relocation: &Relocation) -> io::Result<()> {
     let (changed, links) = (relocation.changed(), relocation.links());
     let known = known_hashes(tree)?;
@@ -60,7 +62,14 @@ pub(super) fn write(tree: &StagedTree, prefix: &Path, relocation: &Relocation) -
                     with(SYMLINK | 0o777, ManifestKind::Symlink { target })
                 }
                 EntryKind::File { size } => {
-                    match file(tree, path, entry, size, changed.get(path), &known) {
+                    match file(
+                        tree,
+                        path,
+                        entry,
+                        size,
+                        (changed.get(path), relocation.lists(path)),
+                        &known,
+                    ) {
                         Ok(kind) => with(REGULAR | entry.mode, kind),
                         Err(error) => {
                             failure = Some(error);
@@ -83,10 +92,32 @@ pub(super) fn write(tree: &StagedTree, prefix: &Path, relocation: &Relocation) -
             manifest.entries.insert(at(prefix, &name), listed.clone());
         }
     }
+    undescribed(tree, prefix, &mut manifest)?;
     let mode = tree.mode()?;
     let root = ManifestEntry { mode, owner, group, kind: ManifestKind::Other };
     manifest.entries.insert(prefix.to_owned(), root);
     tree.write(FILE, manifest.render().as_bytes(), 0o644, 0)
+}
+
+/// Lists directories that no member of the archive describes, and that were made for what is in
+/// them.
+fn undescribed(tree: &StagedTree, prefix: &Path, manifest: &mut InstallManifest) -> io::Result<()> {
+    let mut missing = BTreeSet::new();
+    for path in manifest.entries.keys() {
+        let above = path.ancestors().skip(1).take_while(|above| above.starts_with(prefix));
+        let above = above.filter(|above| *above != prefix);
+        missing.extend(
+            above.take_while(|above| !manifest.entries.contains_key(*above)).map(Path::to_owned),
+        );
+    }
+    let (owner, group) = tree.owner();
+    for path in missing {
+        let below = path.strip_prefix(prefix).unwrap_or(&path);
+        let mode = fs_err::symlink_metadata(tree.top().join(below))?.mode();
+        let entry = ManifestEntry { mode, owner, group, kind: ManifestKind::Other };
+        manifest.entries.insert(path, entry);
+    }
+    Ok(())
 }
 
 fn at(prefix: &Path, path: &[u8]) -> PathBuf {
@@ -99,7 +130,7 @@ fn file(
     path: &[u8],
     entry: Entry<'_>,
     size: u64,
-    changed: Option<&Changed>,
+    (changed, is_listed): (Option<&Changed>, bool),
     known: &KnownHashes,
 ) -> io::Result<ManifestKind> {
     let time = manifest_time(entry.mtime, 0);
@@ -107,7 +138,7 @@ fn file(
         return Ok(ManifestKind::File { hash: hash.as_str().into(), time, size: *size });
     }
     let hash = match known.get(path) {
-        Some((known_size, hash)) if *known_size == size => hash.clone(),
+        Some((known_size, hash)) if *known_size == size && !is_listed => hash.clone(),
         _ => hash_of(tree.open(path)?)?.into(),
     };
     Ok(ManifestKind::File { hash, time, size })

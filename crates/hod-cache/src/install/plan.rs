@@ -1,7 +1,7 @@
 //! What an installation will do: which packages are there, which are to come, from where and to
 //! where.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use hod_archive::Cancel;
@@ -120,10 +120,15 @@ pub fn plan_install(
     if options.cancel.is_cancelled() {
         return Err(InstallError::Cancelled);
     }
+    let mut taken: HashMap<PathBuf, &Spec> = HashMap::new();
     for ((spec, is_explicit, replaces), located) in wanted.into_iter().zip(located) {
         match located {
             Ok((source, layer)) => {
                 let prefix = place(store, layout, graph, spec)?;
+                if let Some(other) = taken.insert(prefix.clone(), spec) {
+                    let (spec, other) = (spec.label(), other.label());
+                    return Err(InstallError::SamePrefix { spec, other, path: prefix });
+                }
                 plan.steps.push(Step {
                     spec: spec.clone(),
                     prefix,
@@ -177,13 +182,7 @@ fn locate(
     graph: &Graph,
     spec: &Spec,
 ) -> Result<(usize, Layer), InstallError> {
-    // Of a spliced spec, mirrors have what was built (`spack-format` 7.10).
-    let built = match spec.build_spec {
-        Some(hash) => graph
-            .node(&hash)
-            .ok_or_else(|| InstallError::NoSpec { spec: spec.label(), source: None })?,
-        None => spec,
-    };
+    let built = built(graph, spec)?;
     let mut first = None;
     for (index, locator) in locators.iter().enumerate() {
         match locator.locate(built) {
@@ -195,19 +194,26 @@ fn locate(
     Err(first.unwrap_or_else(|| InstallError::Nowhere { spec: spec.label() }))
 }
 
+/// What mirrors have: of a spliced spec, what was built (`spack-format` 7.10).
+pub(super) fn built<'g>(graph: &'g Graph, spec: &'g Spec) -> Result<&'g Spec, InstallError> {
+    let Some(hash) = spec.build_spec else { return Ok(spec) };
+    let missing = || InstallError::NoSpec { spec: spec.label(), source: None };
+    graph.node(&hash).ok_or_else(missing)
+}
+
 /// Whether a spec is in the store, or in an upstream: by its record, and by its prefix.
 pub(super) fn is_installed(store: &Store, hash: &DagHash) -> bool {
     store.installed_prefix(hash).is_ok()
 }
 
-/// Where a package goes, as recorded: where it was, if it is known, else where the projections say.
+/// Where a package goes, as recorded: where its record says, be it installed or not, else where the
+/// projections say. Spack asks in this order, too (`Spec.prefix` in `spec.py`).
 pub(super) fn place(
     store: Option<&Store>,
     layout: &Layout,
     nodes: &dyn Nodes,
     spec: &Spec,
 ) -> Result<PathBuf, InstallError> {
-    let store = store.filter(|store| is_installed(store, &spec.hash));
     if let Some(known) = store.and_then(|store| store.prefix(&spec.hash)) {
         return Ok(known.recorded);
     }

@@ -5,16 +5,19 @@
 //! a prefix.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hod_spec::DagHash;
 use hod_store::{Installation, Lock, Patience, StoreWriter, Transaction};
 
+use super::ahead::Ahead;
 use super::stage::Staged;
-use super::{InstallError, Step, manifest};
+use super::{InstallError, Step, leftover, manifest};
 
 /// A package that may be registered as soon as what it depends on is.
 pub(super) struct Ready {
@@ -36,7 +39,7 @@ pub(super) fn register(
     let mut results = Vec::new();
     let mut transaction = match writer.transaction(patience) {
         Ok(transaction) => transaction,
-        Err(error) => return all(&batch, &error),
+        Err(error) => return all(&batch, &Arc::new(error)),
     };
     let mut placed: Vec<Placed> = Vec::new();
     let mut locks = Vec::new();
@@ -49,7 +52,7 @@ pub(super) fn register(
             results.push((index, Err(InstallError::HeldBack { dependency })));
             continue;
         }
-        match place(staged, step, &location, &mut transaction) {
+        match place(staged, step, &location, writer, &mut transaction) {
             Ok(old) => {
                 placed.push(Placed { index, location, old });
                 locks.push(lock);
@@ -60,7 +63,7 @@ pub(super) fn register(
             }
         }
     }
-    let committed = transaction.commit();
+    let committed = transaction.commit().map_err(Arc::new);
     for Placed { index, location, old } in placed {
         match &committed {
             Ok(()) => {
@@ -72,7 +75,7 @@ pub(super) fn register(
             }
             Err(error) => {
                 undo(&location, old.as_deref());
-                results.push((index, Err(again(error))));
+                results.push((index, Err(InstallError::Record { source: error.clone() })));
             }
         }
     }
@@ -87,15 +90,9 @@ struct Placed {
     old: Option<PathBuf>,
 }
 
-fn all(batch: &[Ready], error: &hod_store::Error) -> Vec<(usize, Result<(), InstallError>)> {
-    batch.iter().map(|ready| (ready.index, Err(again(error)))).collect()
-}
-
-/// The same error for several packages.
-fn again(error: &hod_store::Error) -> InstallError {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    let text: Vec<String> = causes.map(ToString::to_string).collect();
-    InstallError::Record { source: io::Error::other(text.join(": ")) }
+fn all(batch: &[Ready], error: &Arc<hod_store::Error>) -> Vec<(usize, Result<(), InstallError>)> {
+    let record = || InstallError::Record { source: error.clone() };
+    batch.iter().map(|ready| (ready.index, Err(record()))).collect()
 }
 
 /// Gives the tree its name and its record, and says where the one before it is now.
@@ -103,17 +100,20 @@ fn place(
     staged: Staged,
     step: &Step,
     location: &Path,
+    writer: &StoreWriter,
     transaction: &mut Transaction,
 ) -> Result<Option<PathBuf>, InstallError> {
     let Staged { tree, specs, relocation } = staged;
-    drop_rpaths(step, &tree, &relocation)?;
-    let old = clear(step, location)?;
-    if let Err(source) = tree.publish() {
-        if let Some(old) = &old {
-            let _ = fs_err::rename(old, location);
-        }
-        return Err(InstallError::Unpack { spec: step.spec.label(), source: source.into() });
-    }
+    drop_rpaths(step, &tree, &relocation, writer)?;
+    let old = taken(step, location)?;
+    let placed = match &old {
+        Some(old) => tree.replace(old),
+        None => tree.publish(),
+    };
+    placed.map_err(|source| InstallError::Unpack {
+        spec: step.spec.label(),
+        source: source.into(),
+    })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let installation = Installation {
         path: Some(step.prefix.clone()),
@@ -128,16 +128,23 @@ fn place(
     Ok(old)
 }
 
+/// Takes a package away again, and puts back what was there before.
 fn undo(location: &Path, old: Option<&Path>) {
-    let _ = fs_err::remove_dir_all(location);
-    if let Some(old) = old {
-        let _ = fs_err::rename(old, location);
+    match old {
+        // With another name for what goes, the place is empty at no moment.
+        Some(old) => {
+            let _ = hod_archive::exchange(old, location, &leftover::staging(location));
+            let _ = fs_err::remove_dir_all(old);
+        }
+        None => {
+            let _ = fs_err::remove_dir_all(location);
+        }
     }
 }
 
-/// Moves away what is in the place of a package: the same package, if it is to be replaced, or what
-/// an installation left behind that did not come to its record. Anything else stays.
-fn clear(step: &Step, location: &Path) -> Result<Option<PathBuf>, InstallError> {
+/// Where that goes which is in the place of a package: the same package, if it is to be replaced,
+/// or what an installation left behind that did not come to its record. Anything else stays.
+fn taken(step: &Step, location: &Path) -> Result<Option<PathBuf>, InstallError> {
     match fs_err::symlink_metadata(location) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
@@ -150,15 +157,12 @@ fn clear(step: &Step, location: &Path) -> Result<Option<PathBuf>, InstallError> 
             return Err(InstallError::Occupied { spec, path });
         }
     }
-    let mut name = std::ffi::OsString::from(".");
-    name.push(location.file_name().unwrap_or_default());
-    name.push(".hod-old");
-    let old = location.with_file_name(name);
-    let _ = fs_err::remove_dir_all(&old);
-    let failed =
-        |source| InstallError::Place { action: "move away", path: location.to_owned(), source };
-    fs_err::rename(location, &old).map_err(failed)?;
-    Ok(Some(old))
+    let old = leftover::replaced(location);
+    let failed = |source| InstallError::Place { action: "remove", path: old.clone(), source };
+    match fs_err::remove_dir_all(&old) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(Some(old)),
+    }
 }
 
 /// Whether a directory is a package of this hash, whole or not, or has nothing in it.
@@ -178,19 +182,19 @@ fn drop_rpaths(
     step: &Step,
     tree: &hod_archive::StagedTree,
     relocation: &super::relocation::Relocation,
+    writer: &StoreWriter,
 ) -> Result<(), InstallError> {
-    let own = step.prefix.as_os_str().as_bytes();
+    let ahead = Ahead::new(vec![
+        (step.prefix.clone(), tree.top()),
+        (writer.root().to_owned(), writer.location().to_owned()),
+    ]);
     let exists = |entry: &[u8]| {
-        if entry.starts_with(b"$") {
-            return true;
-        }
-        if let Some(below) = entry.strip_prefix(own)
-            && matches!(below.first(), None | Some(b'/'))
-        {
-            let below = below.iter().skip_while(|byte| **byte == b'/').copied();
-            return tree.exists(&below.collect::<Vec<u8>>());
-        }
-        entry.starts_with(b"/") && Path::new(std::ffi::OsStr::from_bytes(entry)).exists()
+        let path = Path::new(OsStr::from_bytes(entry));
+        // Of a dependency that was left out for now, nothing is known.
+        let is_missing = |prefix: &&PathBuf| path.starts_with(prefix) && !ahead.exists(prefix);
+        entry.starts_with(b"$")
+            || path.is_absolute()
+                && (ahead.exists(path) || relocation.prefixes().iter().any(|p| is_missing(&p)))
     };
     let mut files: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut missing: BTreeSet<Vec<u8>> = BTreeSet::new();

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -169,6 +171,19 @@ impl Relocation {
     /// Directories in which the dynamic linker is to look, and the files that say so.
     pub(super) fn rpaths(&self) -> BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> {
         self.seen().rpaths.clone()
+    }
+
+    /// Whether a file is one of those that are relocated, changed or not.
+    pub(super) fn lists(&self, path: &[u8]) -> bool {
+        let lists = self.lists.get();
+        lists.is_some_and(|lists| lists.texts.contains(path) || lists.binaries.contains(path))
+    }
+
+    /// Where packages are, or will be, that this one refers to.
+    pub(super) fn prefixes(&self) -> Vec<PathBuf> {
+        let lists = self.lists.get();
+        let new = lists.iter().flat_map(|lists| lists.map.iter()).map(|(_, new)| new);
+        new.map(|new| PathBuf::from(OsStr::from_bytes(new))).collect()
     }
 
     /// Relocates what was not relocated on its way.

@@ -60,13 +60,23 @@ pub fn resolve(
     let Some(store) = store else {
         return Err(not_found.unwrap_or_else(|| nowhere(wanted)));
     };
-    match &installed(store, Some(wanted))?[..] {
+    // It may be there without being in any mirror. What it is not is told of the mirror.
+    let there = match installed(store, Some(wanted)) {
+        Err(error @ Error::NotFound { .. }) => return Err(not_found.unwrap_or(error)),
+        there => there?,
+    };
+    match &there[..] {
+        [] => Err(not_found.unwrap_or_else(|| nowhere(wanted))),
         [one] => {
             graph.want(one.spec.hash);
             graph.add_from(store, one.spec.hash);
             Ok(())
         }
-        _ => Err(not_found.unwrap_or_else(|| nowhere(wanted))),
+        several => Err(Error::Ambiguous {
+            query: wanted.as_str().to_owned(),
+            place: Place::Store(store.location().to_owned()),
+            matches: several.iter().map(|record| record.spec.label()).collect(),
+        }),
     }
 }
 

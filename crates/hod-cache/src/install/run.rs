@@ -12,7 +12,7 @@ use hod_spec::{DagHash, Spec};
 use hod_store::{Patience, Permissions, Store, StoreWriter, Waiting};
 
 use super::stage::Ground;
-use super::{Graph, InstallError, InstallPlan, InstallSource, Step};
+use super::{Graph, InstallError, InstallPlan, InstallSource, Step, leftover};
 use crate::{LocalStore, Reporter};
 use worker::{Queue, Worker};
 
@@ -141,7 +141,11 @@ pub fn install(
         drop(done_in);
         registrar::run(&done, steps, writer, options, &queue, reporter)
     });
-    explicit(job, options)?;
+    explicit(job, &results, options)?;
+    let present = plan.present.iter().filter(|hash| !store.is_upstream(hash));
+    let present = present.filter_map(|hash| Some((hash, store.prefix(hash)?.location)));
+    let ours = steps.iter().map(|step| (&step.spec.hash, worker.location(&step.prefix)));
+    leftover::sweep(present.chain(ours), writer);
     let outcome = |(step, result): (&Step, Option<InstallResult>)| InstallOutcome {
         label: step.spec.label(),
         hash: step.spec.hash,
@@ -152,19 +156,31 @@ pub fn install(
 }
 
 /// What a user asked for, and is there already, is noted as asked for.
-fn explicit(job: &InstallJob<'_>, options: &InstallOptions<'_>) -> Result<(), InstallError> {
+fn explicit(
+    job: &InstallJob<'_>,
+    results: &[Option<InstallResult>],
+    options: &InstallOptions<'_>,
+) -> Result<(), InstallError> {
     let InstallJob { plan, graph, store, writer, .. } = *job;
     let is_noted = |hash: &DagHash| {
         store.is_upstream(hash) || store.record(hash).is_none_or(|record| record.explicit)
     };
-    let asked: Vec<&DagHash> =
-        plan.present.iter().filter(|hash| graph.roots.contains(hash) && !is_noted(hash)).collect();
+    let was_there =
+        plan.present.iter().filter(|hash| graph.roots.contains(hash) && !is_noted(hash));
+    // Somebody else may have installed it for another package's sake.
+    let came = plan.steps.iter().zip(results).filter_map(|(step, result)| {
+        let came = matches!(result, Some(Ok(Installed::Meanwhile)));
+        (came && step.is_explicit).then_some(&step.spec.hash)
+    });
+    let asked: Vec<&DagHash> = was_there.chain(came).collect();
     if asked.is_empty() {
         return Ok(());
     }
     let mut transaction = writer.transaction(&patience(options))?;
     for hash in asked {
-        transaction.set_explicit(hash, true)?;
+        if !transaction.store().is_upstream(hash) {
+            transaction.set_explicit(hash, true)?;
+        }
     }
     Ok(transaction.commit()?)
 }

@@ -13,7 +13,7 @@ use hod_spec::{DagHash, Deptypes, Nodes, Spec, SpecFile, Version, relocation_set
 use hod_store::{BuildInfo, Store};
 
 use super::relocation::{BUILD_INFO, BUILD_INFO_LIMIT, Lists, Relocation, Unfinished};
-use super::{Graph, InstallError, Step, manifest};
+use super::{Graph, InstallError, Step, leftover, manifest};
 use crate::layer::{Blob, Layer};
 use crate::source::Source;
 use crate::{Event, Reporter};
@@ -139,14 +139,14 @@ impl Ground<'_> {
     pub(super) fn stage(
         &self,
         step: &Step,
-        source: Source<'_>,
+        (layer, source): (&Layer, Source<'_>),
         location: &Path,
         ownership: Ownership,
     ) -> Result<Staged, InstallError> {
         let label = step.spec.label();
         let cargo = Cargo {
             label: &label,
-            layer: &step.layer,
+            layer,
             source,
             location,
             ownership,
@@ -156,7 +156,7 @@ impl Ground<'_> {
             reporter: self.reporter,
         };
         let lists = |build_info: &[u8]| self.lists(&step.spec, build_info);
-        let (tree, relocation) = cargo.stage(Some(staging_of(location)), &lists)?;
+        let (tree, relocation) = cargo.stage(Some(leftover::staging(location)), &lists)?;
         let specs = self.spec_file(step, &tree)?;
         manifest::write(&tree, &step.prefix, &relocation)
             .map_err(|source| finish(&label, manifest::FILE, source))?;
@@ -281,14 +281,6 @@ fn virtuals<'a>(root: &'a Spec, nodes: &'a dyn Nodes, provider: &DagHash) -> Vec
     found.sort_unstable();
     found.dedup();
     found
-}
-
-/// The private directory of a package; whoever uses it holds the package's lock.
-pub(super) fn staging_of(location: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(location.file_name().unwrap_or_default());
-    name.push(".hod");
-    location.with_file_name(name)
 }
 
 /// Checks that all of the tree is in or above one directory, and takes that for the tree

@@ -1,0 +1,13 @@
+//! What Hod installs from build caches that Spack made, against what Spack installed from them; and
+//! what it does where something is wrong.
+//!
+//! Each test has stores and mirrors of its own, so that they run side by side.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod faults;
+mod forge;
+mod golden;
+mod hostile;
+mod place;
+mod plan;
