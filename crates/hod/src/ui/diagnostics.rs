@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use hod_archive::{EncodingError, PackError, UnpackError};
-use hod_cache::{Error, ImageError, PackageError, SpackError};
+use hod_cache::{
+    Error, ImageError, InstallError, LockError, PackageError, RelocationError, SpackError,
+};
 use hod_mirror::CredentialsError;
 use hod_store::{EditMirrorsError, MirrorUrlError};
 
@@ -16,6 +18,7 @@ use crate::error::{
 use super::printer::{ERROR, HINT};
 use super::{ExitStatus, Printer};
 
+mod install;
 mod package;
 mod registry;
 mod spack;
@@ -99,7 +102,12 @@ fn status(error: &(dyn StdError + 'static)) -> ExitStatus {
         return ExitStatus::Usage;
     }
     for cause in causes(error) {
-        if matches!(cause.downcast_ref(), Some(Error::Cancelled)) {
+        let is_cancelled = matches!(cause.downcast_ref(), Some(Error::Cancelled))
+            || matches!(
+                cause.downcast_ref(),
+                Some(InstallError::Cancelled | InstallError::Cache(Error::Cancelled))
+            );
+        if is_cancelled {
             return ExitStatus::Interrupted;
         }
         if matches!(find(cause), Some(hod_mirror::Error::Cancelled))
@@ -143,6 +151,12 @@ fn hints_for(cause: &(dyn StdError + 'static)) -> Vec<String> {
     }
     let hint = if let Some(error) = find::<Error>(cause) {
         package::cache(error)
+    } else if let Some(error) = find::<InstallError>(cause) {
+        install::install(error)
+    } else if let Some(error) = find::<RelocationError>(cause) {
+        install::relocation(error)
+    } else if let Some(error) = find::<LockError>(cause) {
+        install::lock(error)
     } else if let Some(error) = find::<ImageError>(cause) {
         package::image(error)
     } else if let Some(error) = find::<PackageError>(cause) {

@@ -12,6 +12,8 @@ mod determinism;
 #[path = "../support/golden.rs"]
 mod golden;
 mod help;
+mod install;
+mod install_refused;
 mod interrupt;
 mod login;
 mod mirror;
@@ -21,6 +23,7 @@ mod refused;
 mod refused_images;
 mod registry;
 mod reliability;
+mod reliability_install;
 mod reliability_registry;
 mod reliability_spack;
 mod spack;

@@ -58,6 +58,11 @@ impl Story {
         Self { place: Place::new(), transcript: RefCell::default() }
     }
 
+    /// One in a directory with a short path, in which packages find the room that they had.
+    pub(crate) fn short() -> Self {
+        Self { place: Place::short(), transcript: RefCell::default() }
+    }
+
     /// A story that begins with the prefix `zlib-1.3.1`, old enough to be remembered.
     pub(crate) fn with_zlib() -> Self {
         let story = Self::new();

@@ -16,7 +16,17 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::in_directory(tempfile::tempdir().unwrap())
+    }
+
+    /// One with a path of ten bytes.
+    #[allow(dead_code, reason = "not all test programs need one")]
+    pub(crate) fn short() -> Self {
+        let builder = tempfile::Builder::new().prefix("h").rand_bytes(4).tempdir_in("/tmp");
+        Self::in_directory(builder.unwrap())
+    }
+
+    fn in_directory(directory: tempfile::TempDir) -> Self {
         let path = directory.path().canonicalize().unwrap();
         // Other users must get through, for the tests that run as one.
         tree::set_mode(&path, 0o755);

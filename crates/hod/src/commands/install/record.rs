@@ -55,7 +55,7 @@ pub(super) fn planned(
 pub(super) fn absent(plan: &InstallPlan, printer: &Printer) -> ExitStatus {
     let mut told = BTreeSet::new();
     for absent in &plan.absent {
-        let lines = diagnostics::lines(&absent.error);
+        let lines = facts(&absent.error);
         if told.insert(lines.clone()) && told.len() <= 20 {
             for line in lines {
                 printer.error(line);
@@ -171,6 +171,12 @@ pub(super) fn finish(
     if failed.is_empty() { ExitStatus::Success } else { ExitStatus::Failure }
 }
 
+/// An error with its causes; the hints of several are told once, at the end.
+fn facts(error: &InstallError) -> Vec<String> {
+    let lines = diagnostics::lines(error).into_iter();
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
 /// Each failure in full, and what was held back for it in one line.
 fn failures(failed: &[&InstallOutcome], printer: &Printer) {
     let mut told = BTreeSet::new();
@@ -182,7 +188,7 @@ fn failures(failed: &[&InstallOutcome], printer: &Printer) {
             held_back += 1;
             continue;
         }
-        let lines = diagnostics::lines(error);
+        let lines = facts(error);
         if told.insert(lines.clone()) {
             hints.extend(diagnostics::hints(error));
             printer.error(format_args!("could not install `{}`", outcome.label));

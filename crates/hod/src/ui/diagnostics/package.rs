@@ -4,7 +4,8 @@ use hod_archive::{PackError, UnpackError};
 use hod_cache::{Error, ImageError, PackageError, Place};
 
 /// What is known of damage where it is met is one blob.
-const DAMAGE: &str = "`hod check MIRROR` names everything that is damaged, and what to do";
+pub(super) const DAMAGE: &str =
+    "`hod check MIRROR` names everything that is damaged, and what to do";
 /// Where blobs lie on their way.
 const ELSEWHERE: &str = "set HOD_CACHE_DIR to a directory with room that you may write to";
 
