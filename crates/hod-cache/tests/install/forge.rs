@@ -54,7 +54,7 @@ pub(crate) fn file_named(directory: &Path, part: &str) -> PathBuf {
 pub(crate) fn manifest(mirror: &Path, name: &str) -> (PathBuf, Value) {
     let path = file_named(&mirror.join("v3/manifests/spec").join(name), ".spec.manifest.json");
     let text = fs_err::read_to_string(&path).unwrap();
-    let begin = text.find("\n{").map_or(0, |at| at + 1);
+    let begin = text.find('{').unwrap();
     let end = text.find("-----BEGIN PGP SIGNATURE").unwrap_or(text.len());
     (path, serde_json::from_str(&text[begin..end]).unwrap())
 }

@@ -224,6 +224,25 @@ fn linkfarm_in_a_shorter_place() {
     assert_works(&twin.root);
 }
 
+/// The same from blobs that Hod made, whose lists are known before the first file is written.
+#[test]
+fn linkfarm_from_a_cache_that_hod_made() {
+    let built = crate::pushed::Place::plain();
+    crate::pushed::assert_pushed(&built.push(&["linkfarm", "hello"], &crate::pushed::options()));
+    let Some(twin) = Twin::of(SHORT) else { return };
+    Ask::of(&["linkfarm", "hello"], &built.at("mirror"), &twin.root).succeed();
+    assert_whole(&twin.root);
+    let ours = twin.root.to_str().unwrap();
+    let Some(other) = Twin::of(SHORT) else { return };
+    Ask::of(&["linkfarm", "hello"], &v3(), &other.root).succeed();
+    let spacks = other.root.to_str().unwrap();
+    for name in recorded(&twin.root) {
+        let own = tree(&prefix(&twin.root, &name), ours, SHORT);
+        assert_same(&own, &tree(&prefix(&other.root, &name), spacks, SHORT), &name);
+    }
+    assert_works(&twin.root);
+}
+
 #[rstest]
 #[case::short("v3-unsigned", "store/reloc-short-from-v3-unsigned.tar.zst", "gs", SHORT)]
 #[case::long("v3-padded", "store/reloc-long-from-v3-padded.tar.zst", "store", LONG)]

@@ -200,3 +200,32 @@ fn two_packages_in_one_place() {
     let failure = ask.run().unwrap_err().0;
     assert!(failure.contains("both go to"), "{failure}");
 }
+
+/// Hod reads the lists from the end of its own blobs, before it has verified anything. Somebody puts
+/// others there, by which nothing would be relocated.
+#[test]
+fn a_footer_that_points_to_other_lists() {
+    let (place, other) = (Place::new(), Place::new());
+    let mirror = place.copy("v3-signed");
+    let built = crate::pushed::Place::plain();
+    crate::pushed::assert_pushed(&built.push(&["zlib"], &crate::pushed::options()));
+    let own = built.at("mirror");
+    let good = fs_err::read(blob(&own, &manifest(&own, "zlib").1, 0)).unwrap();
+    let mut footer = good[good.len() - 58..].to_vec();
+    assert_eq!(&footer[20..24], b"HF\x18\0");
+
+    // A package of nothing but the lists, which lie.
+    let lies = other.copy("v3-signed");
+    forge(&lies, "zlib", |prefix, members| {
+        let path = format!("{prefix}/.spack/binary_distribution");
+        members.retain(|member| member.path == path);
+        let info = String::from_utf8(members[0].content.clone()).unwrap();
+        members[0].content = info.replace("/opt/hpc/store", "/opt/elsewhere").into_bytes();
+    });
+    let lie = fs_err::read(blob(&lies, &manifest(&lies, "zlib").1, 0)).unwrap();
+    for whole in [&good[..good.len() - 58], &good[..]] {
+        footer[32..40].copy_from_slice(&(whole.len() as u64).to_le_bytes());
+        put_blob(&mirror, "zlib", 0, &[whole, &lie, &footer].concat());
+        refused(&place, &mirror, "");
+    }
+}

@@ -11,3 +11,6 @@ mod golden;
 mod hostile;
 mod place;
 mod plan;
+#[path = "../golden/place.rs"]
+#[expect(dead_code, reason = "shared with the golden tests, which use all of it")]
+mod pushed;

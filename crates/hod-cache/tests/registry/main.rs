@@ -8,6 +8,7 @@ mod copy;
 mod counts;
 mod faults;
 mod images;
+mod install;
 #[path = "../golden/place.rs"]
 #[expect(dead_code, reason = "shared with the golden tests, which use all of it")]
 mod place;
