@@ -67,7 +67,7 @@ impl Wanted {
     }
 
     /// Nothing matches: says why it could not, or what is most like it.
-    fn not_found(
+    pub(crate) fn not_found(
         &self,
         place: Place,
         packages: usize,

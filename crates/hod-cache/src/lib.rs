@@ -61,6 +61,7 @@ mod report;
 mod selection;
 mod source;
 mod store;
+mod uninstall;
 mod unpack;
 
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopySummary, Counted, copy, plan_copy};
@@ -88,4 +89,9 @@ pub use push::{
 pub use report::{Event, Reporter};
 pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};
 pub use store::{LocalStore, Pruned, StoreUsage};
+pub use uninstall::{
+    Dependents, Matching, UninstallError, UninstallOptions, UninstallOutcome, UninstallPlan,
+    UninstallResult, UninstallStep, UninstallSummary, Uninstalled, plan_uninstall, removable,
+    uninstall,
+};
 pub use unpack::{UnpackRequest, Unpacked, unpack};

@@ -14,10 +14,12 @@ use hod_archive::{Codec, Level, Members};
 mod install;
 mod login;
 mod mirror;
+mod uninstall;
 
 pub(crate) use install::Install;
 pub(crate) use login::{Login, Logout};
 pub(crate) use mirror::{AddMirror, Connection, Holds, Kind, Mirror, MirrorCommand, SetMirror};
+pub(crate) use uninstall::Uninstall;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Install packages and what they depend on from mirrors into a store
     #[command(after_help = install::EXAMPLES)]
     Install(Install),
+    /// Remove installed packages that nothing else needs from a store
+    #[command(after_help = uninstall::EXAMPLES)]
+    Uninstall(Uninstall),
     /// List the packages in a mirror or a store
     #[command(after_help = LIST_EXAMPLES)]
     List(List),

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod mirror;
 pub(crate) mod push;
 pub(crate) mod show;
+pub(crate) mod uninstall;
 pub(crate) mod unpack;
 
 use std::num::NonZeroUsize;

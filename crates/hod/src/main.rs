@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Push(arguments) => commands::push::run(&arguments, &printer, &cancel),
         Command::Install(arguments) => commands::install::run(&arguments, &printer, &cancel),
+        Command::Uninstall(arguments) => commands::uninstall::run(&arguments, &printer, &cancel),
         Command::List(arguments) => commands::list::run(&arguments, &printer, &cancel),
         Command::Show(arguments) => commands::show::run(&arguments, &printer, &cancel),
         Command::Index(arguments) => commands::index::run(&arguments, &printer, &cancel),

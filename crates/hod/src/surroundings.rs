@@ -189,7 +189,8 @@ impl<'a> Surroundings<'a> {
         self.cancel
     }
 
-    fn open(&self, found: &Found) -> anyhow::Result<Arc<Store>> {
+    /// Opens a store that was found.
+    pub(crate) fn open(&self, found: &Found) -> anyhow::Result<Arc<Store>> {
         let on_wait = |waiting: &hod_store::Waiting| {
             crate::commands::waiting_for_store(waiting, &found.path, self.printer);
         };

@@ -12,7 +12,8 @@ impl Store {
     /// leave them behind (`installed_dependents` in its `cmd/uninstall.py`).
     ///
     /// What was built with a package and does not need it since stands in nobody's way; the record
-    /// of the package stays for it, as of one that is not installed.
+    /// of the package stays for it, as of one that is not installed. A deprecated package is a link
+    /// to the one that is used instead, so what needs the one needs the other; Spack lets that go.
     pub fn dependents(&self, hashes: &[DagHash]) -> Vec<&Record> {
         let mut needing: BTreeSet<DagHash> = hashes.iter().copied().collect();
         let mut found: BTreeSet<DagHash> = BTreeSet::new();
@@ -24,7 +25,9 @@ impl Store {
                     edge.deptypes.intersects(Deptypes::RUNTIME) && needing.contains(&edge.hash)
                 };
                 let spec = &record.spec;
-                if !needing.contains(&spec.hash) && spec.dependencies.iter().any(needs) {
+                let is_link = record.deprecated_for.is_some_and(|hash| needing.contains(&hash));
+                if !needing.contains(&spec.hash) && (is_link || spec.dependencies.iter().any(needs))
+                {
                     needing.insert(spec.hash);
                     found.insert(spec.hash);
                 }

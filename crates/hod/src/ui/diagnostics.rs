@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hod_archive::{EncodingError, PackError, UnpackError};
 use hod_cache::{
     Error, ImageError, InstallError, LockError, PackageError, RelocationError, SpackError,
+    UninstallError,
 };
 use hod_mirror::CredentialsError;
 use hod_store::{EditMirrorsError, MirrorUrlError};
@@ -25,6 +26,8 @@ mod spack;
 
 /// At most so many hints.
 const HINTS: usize = 2;
+/// At most so many packages below an error.
+const LISTED: usize = 20;
 
 /// Shows an error with its causes and hints, and says how the program ends.
 pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitStatus {
@@ -49,9 +52,16 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitStatus {
 
 /// The error as text: `error:`, its causes, a blank line, its hints.
 pub(crate) fn lines(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let error = itself(error);
     let mut lines = vec![format!("{ERROR}error:{ERROR:#} {error}")];
     if let Some(Error::Ambiguous { matches, .. }) = error.downcast_ref() {
         lines.extend(matches.iter().map(|label| format!("  {label}")));
+    }
+    if let Some(UninstallError::Needed { dependents, .. }) = error.downcast_ref() {
+        lines.extend(dependents.iter().take(LISTED).map(|label| format!("  {label}")));
+        if dependents.len() > LISTED {
+            lines.push(format!("  … and {} more", dependents.len() - LISTED));
+        }
     }
     if let Some(Error::Query(query)) = error.downcast_ref() {
         // Where it went wrong; characters are counted, for the terminal.
@@ -84,7 +94,18 @@ pub(crate) fn lines(error: &(dyn StdError + 'static)) -> Vec<String> {
 pub(crate) fn causes<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(itself(error)), |&error| error.source().map(itself))
+}
+
+/// The error that another passes on as it is.
+fn itself<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+    if let Some(InstallError::Cache(inner)) = error.downcast_ref() {
+        inner
+    } else if let Some(UninstallError::Cache(inner)) = error.downcast_ref() {
+        inner
+    } else {
+        error
+    }
 }
 
 /// The cause as a `T`, also where it is boxed or shared, or went through a writer.
@@ -159,6 +180,8 @@ fn hints_for(cause: &(dyn StdError + 'static)) -> Vec<String> {
         install::lock(error)
     } else if let Some(error) = find::<ImageError>(cause) {
         package::image(error)
+    } else if let Some(error) = find::<UninstallError>(cause) {
+        spack::uninstall(error)
     } else if let Some(error) = find::<PackageError>(cause) {
         package::package(error)
     } else if let Some(error) = find::<PackError>(cause) {

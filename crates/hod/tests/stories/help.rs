@@ -17,6 +17,8 @@ fn help_lists_the_verbs() {
 
     Commands:
       push         Pack installed specs or install prefixes and push them to a mirror
+      install      Install packages and what they depend on from mirrors into a store
+      uninstall    Remove installed packages that nothing else needs from a store
       list         List the packages in a mirror or a store
       show         Show what a mirror or a store knows of one package
       index        Rebuild the index of a mirror, from which Spack knows what there is
@@ -169,9 +171,19 @@ fn nothing_typed_is_wrong_usage_and_shows_help() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let story = Story::new();
-    for verb in
-        ["push", "list", "show", "check", "unpack", "mirror", "login", "logout", "completions"]
-    {
+    for verb in [
+        "push",
+        "install",
+        "uninstall",
+        "list",
+        "show",
+        "check",
+        "unpack",
+        "mirror",
+        "login",
+        "logout",
+        "completions",
+    ] {
         let help = story.done(&format!("help {verb}"));
         assert!(help.contains("Example"), "{help}");
     }

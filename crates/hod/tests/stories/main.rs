@@ -30,4 +30,5 @@ mod spack;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
+mod uninstall;
 mod wrong;

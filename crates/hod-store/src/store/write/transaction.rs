@@ -18,7 +18,7 @@ pub struct Transaction {
     store: Store,
     layout: Layout,
     is_changed: bool,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// What the database is to say of a package besides its spec.
@@ -54,7 +54,7 @@ pub enum Removed {
 
 impl Transaction {
     pub(super) fn new(store: Store, layout: Layout, lock: Option<Lock>) -> Self {
-        Self { store, layout, is_changed: false, _lock: lock }
+        Self { store, layout, is_changed: false, lock }
     }
 
     /// The store with all changes so far.
@@ -268,9 +268,16 @@ impl Transaction {
 
     /// Writes the database if anything changed. If that fails, the old one is still there.
     pub fn commit(self) -> Result<(), Error> {
-        if !self.is_changed {
-            return Ok(());
+        self.commit_and_hold().map(drop)
+    }
+
+    /// As [`commit`](Self::commit); nobody else uses the database before what this returns is
+    /// dropped. For what must be done before anybody looks at packages that lost their records:
+    /// `spack reindex` would record them again.
+    pub fn commit_and_hold(self) -> Result<Option<Lock>, Error> {
+        if self.is_changed {
+            commit::commit(&self.store.location().join(DATABASE), self.database())?;
         }
-        commit::commit(&self.store.location().join(DATABASE), self.database())
+        Ok(self.lock)
     }
 }

@@ -1,6 +1,6 @@
 //! What can be done about Spack's stores and its configuration.
 
-use hod_cache::closest;
+use hod_cache::{UninstallError, closest};
 use hod_store::{EditMirrorsError, MirrorUrlError};
 
 use crate::error::{
@@ -47,6 +47,23 @@ pub(super) fn store(error: &hod_store::Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What can be done about a package that cannot be removed.
+pub(super) fn uninstall(error: &UninstallError) -> Option<String> {
+    Some(match error {
+        UninstallError::Needed { .. } => {
+            "name those too, or give `--dependents` to remove all that need it".to_owned()
+        }
+        UninstallError::External { .. } => {
+            "`spack uninstall` makes Spack forget it; nothing on the machine changes".to_owned()
+        }
+        UninstallError::Upstream { .. } => "name its store with `--store`".to_owned(),
+        UninstallError::Misplaced { .. } | UninstallError::AnotherSpec { .. } => {
+            "`spack reindex` makes the database say what is there".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// What can be done where `spack load` does not say what the environment is.
