@@ -1,52 +1,22 @@
-//! The environment in which a container of an image runs (`spack-format` 8): what follows from
-//! what is in the prefixes, or what `spack load` says, which knows the recipes as well.
+//! The environment in which packages are used (`spack-format` 8): what follows from what is in the
+//! prefixes, or what `spack load` says, which knows the recipes as well. Here it becomes that of a
+//! container.
 
+mod inspect;
 mod spack;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
-
-use hod_spec::{DagHash, Deptypes, Spec, Topological};
+use hod_spec::Spec;
 use hod_store::Store;
 
+pub(crate) use inspect::Inspected;
+pub use inspect::{SearchPaths, search_paths};
 pub use spack::{SpackCommand, SpackError};
 
 use crate::image::{EnvSource, RunOptions};
 use crate::{Error, Package};
 
-/// Directories of a prefix and the variables they are added to: Spack's default
-/// `modules:prefix_inspections`, in its order.
-const INSPECTIONS: [(&str, &str); 8] = [
-    ("bin", "PATH"),
-    ("man", "MANPATH"),
-    ("share/man", "MANPATH"),
-    ("share/aclocal", "ACLOCAL_PATH"),
-    ("lib/pkgconfig", "PKG_CONFIG_PATH"),
-    ("lib64/pkgconfig", "PKG_CONFIG_PATH"),
-    ("share/pkgconfig", "PKG_CONFIG_PATH"),
-    (".", "CMAKE_PREFIX_PATH"),
-];
-
 /// What a shell finds where nothing was installed.
 const BASE_PATH: &str = "/bin:/usr/bin";
-
-/// What was found in prefixes: each is looked into once, however many images it is in.
-#[derive(Debug, Default)]
-pub(crate) struct Inspected(HashMap<DagHash, Vec<&'static str>>);
-
-impl Inspected {
-    /// Those of the directories that a prefix has; `.` stands for itself. Externals have none:
-    /// what they have is on this machine only.
-    fn directories(&mut self, store: &Store, spec: &Spec) -> &[&'static str] {
-        self.0.entry(spec.hash).or_insert_with(|| {
-            let Some(prefix) = store.prefix(&spec.hash).filter(|_| spec.external.is_none()) else {
-                return Vec::new();
-            };
-            let all = INSPECTIONS.iter().map(|(directory, _)| *directory).chain(["bin64"]);
-            all.filter(|directory| prefix.location.join(directory).is_dir()).collect()
-        })
-    }
-}
 
 /// Whose environment.
 #[derive(Clone, Copy)]
@@ -75,7 +45,9 @@ pub(crate) fn environment(
     run: &RunOptions,
 ) -> Result<Vec<String>, Error> {
     let changes = match &run.env_source {
-        EnvSource::Inspections => inspect(scene, inspected),
+        EnvSource::Inspections => {
+            prepended(inspected.search_paths(scene.store, scene.roots)).collect()
+        }
         EnvSource::Spack(command) => {
             let hashes = scene.roots.iter().map(|root| root.hash);
             command.load(hashes).map_err(|source| Error::Environment {
@@ -100,17 +72,10 @@ pub(crate) fn prefix_environment(
     base: &[String],
     run: &RunOptions,
 ) -> Vec<String> {
-    let mut lists: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (directory, variable) in INSPECTIONS.iter().rev() {
-        if package.location().join(directory).is_dir()
-            && let Some(path) = within(package.prefix(), directory)
-        {
-            lists.entry(variable).or_default().push(path);
-        }
-    }
     let mut variables = Variables::new(base);
-    for (name, directories) in lists {
-        variables.change(name, Change::Prepend(directories.join(":")));
+    let found = inspect::search_paths_of_prefix(package.location(), package.prefix());
+    for (name, change) in prepended(found) {
+        variables.change(&name, change);
     }
     for (name, value) in &run.env {
         variables.change(name, Change::Set(value.clone()));
@@ -118,45 +83,11 @@ pub(crate) fn prefix_environment(
     variables.into_lines()
 }
 
-/// What the directories in the prefixes say.
-///
-/// Spack looks into external packages as well and adds what it finds in this machine's `/usr`. An
-/// image has none of that, and would differ from machine to machine: they are left out here. A
-/// directory that Spack adds twice is there once.
-fn inspect(scene: Scene<'_>, inspected: &mut Inspected) -> BTreeMap<String, Change> {
-    let Scene { store, roots, .. } = scene;
-    let order = Topological::new(store, roots.iter().copied());
-    let mut variables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut add = |variable, directory: String| {
-        let directories = variables.entry(variable).or_default();
-        if !directories.contains(&directory) {
-            directories.push(directory);
-        }
-    };
-    // What is run comes before what is linked: each of Spack's two rounds prepends.
-    let runnable = runnable(&order, roots);
-    for spec in order.dependents_first().filter(|spec| runnable.contains(&spec.hash)) {
-        let has = inspected.directories(store, spec);
-        for directory in ["bin", "bin64"].into_iter().filter(|directory| has.contains(directory)) {
-            if let Some(path) = path_of(store, spec, directory) {
-                add("PATH", path);
-            }
-        }
-    }
-    for spec in order.dependents_first() {
-        let has = inspected.directories(store, spec);
-        for (directory, variable) in INSPECTIONS.iter().rev() {
-            if has.contains(directory)
-                && let Some(path) = path_of(store, spec, directory)
-            {
-                add(variable, path);
-            }
-        }
-    }
-    let prepended = |(variable, directories): (&str, Vec<String>)| {
+fn prepended(found: SearchPaths) -> impl Iterator<Item = (String, Change)> {
+    let change = |(variable, directories): (&str, Vec<String>)| {
         (variable.to_owned(), Change::Prepend(directories.join(":")))
     };
-    variables.into_iter().map(prepended).collect()
+    found.into_iter().map(change)
 }
 
 /// Variables in the order in which they were first set; a line of the base image that sets none
@@ -200,30 +131,6 @@ impl Variables {
         };
         self.0.into_iter().map(line).collect()
     }
-}
-
-/// The roots, and whatever is run by what is run.
-fn runnable(order: &Topological<'_>, roots: &[&Spec]) -> HashSet<DagHash> {
-    let mut runnable: HashSet<DagHash> = roots.iter().map(|root| root.hash).collect();
-    for spec in order.dependents_first() {
-        if runnable.contains(&spec.hash) {
-            let edges = spec.dependencies.iter();
-            let run = edges.filter(|edge| edge.deptypes.intersects(Deptypes::RUN));
-            runnable.extend(run.map(|edge| edge.hash));
-        }
-    }
-    runnable
-}
-
-/// A directory of a spec's prefix, as recorded.
-fn path_of(store: &Store, spec: &Spec, directory: &str) -> Option<String> {
-    within(&store.prefix(&spec.hash)?.recorded, directory)
-}
-
-/// A directory of a prefix; what is not text cannot be in a variable.
-fn within(prefix: &Path, directory: &str) -> Option<String> {
-    let path = if directory == "." { prefix.to_owned() } else { prefix.join(directory) };
-    path.to_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ mod uninstall;
 mod unpack;
 
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopySummary, Counted, copy, plan_copy};
-pub use environment::{SpackCommand, SpackError};
+pub use environment::{SearchPaths, SpackCommand, SpackError, search_paths};
 pub use error::Error;
 pub use find::{
     Found, FoundImage, ImageDocuments, Listing, Place, Wanted, closest, find, find_installed,
