@@ -11,11 +11,13 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hod_archive::{Codec, Level, Members};
 
+mod env;
 mod install;
 mod login;
 mod mirror;
 mod uninstall;
 
+pub(crate) use env::{Env, EnvShell};
 pub(crate) use install::Install;
 pub(crate) use login::{Login, Logout};
 pub(crate) use mirror::{AddMirror, Connection, Holds, Kind, Mirror, MirrorCommand, SetMirror};
@@ -81,6 +83,9 @@ pub(crate) enum Command {
     /// Remove installed packages that nothing else needs from a store
     #[command(after_help = uninstall::EXAMPLES)]
     Uninstall(Uninstall),
+    /// Print what a shell is to read to use packages of a store
+    #[command(after_help = env::EXAMPLES)]
+    Env(Env),
     /// List the packages in a mirror or a store
     #[command(after_help = LIST_EXAMPLES)]
     List(List),

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod copy;
+pub(crate) mod env;
 pub(crate) mod index;
 pub(crate) mod install;
 pub(crate) mod list;

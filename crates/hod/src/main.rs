@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Push(arguments) => commands::push::run(&arguments, &printer, &cancel),
         Command::Install(arguments) => commands::install::run(&arguments, &printer, &cancel),
         Command::Uninstall(arguments) => commands::uninstall::run(&arguments, &printer, &cancel),
+        Command::Env(arguments) => commands::env::run(&arguments, &printer, &cancel),
         Command::List(arguments) => commands::list::run(&arguments, &printer, &cancel),
         Command::Show(arguments) => commands::show::run(&arguments, &printer, &cancel),
         Command::Index(arguments) => commands::index::run(&arguments, &printer, &cancel),

@@ -19,6 +19,7 @@ fn help_lists_the_verbs() {
       push         Pack installed specs or install prefixes and push them to a mirror
       install      Install packages and what they depend on from mirrors into a store
       uninstall    Remove installed packages that nothing else needs from a store
+      env          Print what a shell is to read to use packages of a store
       list         List the packages in a mirror or a store
       show         Show what a mirror or a store knows of one package
       index        Rebuild the index of a mirror, from which Spack knows what there is
@@ -175,6 +176,7 @@ fn every_verb_has_help_with_an_example() {
         "push",
         "install",
         "uninstall",
+        "env",
         "list",
         "show",
         "check",

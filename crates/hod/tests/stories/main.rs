@@ -9,6 +9,7 @@ mod damage;
 // The same path on every machine is one of `/proc`.
 #[cfg(target_os = "linux")]
 mod determinism;
+mod env;
 #[path = "../support/golden.rs"]
 mod golden;
 mod help;
