@@ -1,4 +1,4 @@
-//! The verbs of Hod as a library: push, index, list, show, check, unpack.
+//! The verbs of Hod as a library: push, install, uninstall, index, list, show, check, unpack.
 //!
 //! Everything below this crate knows one thing: how to pack a tree, what a file is, how a mirror
 //! lies on disk. Here they meet. Nothing here prints: what happens is told to a [`Reporter`] as

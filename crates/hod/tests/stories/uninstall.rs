@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::golden::unpack_fixture;
 use crate::story::{Ended, Story};
 use crate::support::tree::{listing, set_mode};
-use crate::support::{HOD, has, is_root};
+use crate::support::{HOD, has, is_root, skip};
 
 const ZLIB: &str = "yox7nsrab6dhdlxlapu6hg33h4atwgrx";
 const HELLO: &str = "arbvturvzrczc6dyodbycjav7qqhraus";
@@ -98,6 +98,55 @@ fn a_package_goes_and_the_list_knows_it() {
     2> hint: `hod list --store [DIR]/store` shows what is there
     exit 1
     ");
+}
+
+/// From a mirror to a store of its own, into the shell, and away again.
+#[test]
+fn what_was_installed_is_listed_used_and_removed() {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return skip("the programs of the store run on x86_64 only");
+    }
+    let story = Story::new();
+    unpack_fixture("store-padded.tar.zst", &story.at(""));
+    story.done("push -q ./cache hello --without-build-dependencies --store ./padded");
+    story.done("install -q --root ./new hello -m ./cache");
+    story.tell("list --store ./new");
+    let mut shell = story.command("sh");
+    shell.args(["-c", r#"eval "$("$HOD" env -q hello --store ./new)" && hello"#]).env("HOD", HOD);
+    story.tell_as("eval \"$(hod env -q hello --store ./new)\" && hello", shell);
+    story.tell("uninstall gcc-runtime hello --store ./new");
+    story.tell("list --store ./new");
+    // Nothing is left but what every store has.
+    let mut left: Vec<_> = fs_err::read_dir(story.at("new"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".spack-db", "bin"]);
+    assert_snapshot!(story.told(), @r#"
+    $ hod list --store ./new
+    gcc@12.2.0/[hash]          linux-debian12-x86_64                        external /usr
+    gcc-runtime@12.2.0/[hash]  linux-debian12-x86_64
+    glibc@2.36/[hash]          linux-debian12-x86_64                        external /usr
+    gmake@4.3/[hash]           linux-debian12-x86_64                        external /usr
+    hello@2.10/[hash]          linux-debian12-x86_64  gcc@12.2.0  explicit
+    2> 5 packages in `[DIR]/new`
+    exit 0
+    $ eval "$(hod env -q hello --store ./new)" && hello
+    Hello, world!
+    exit 0
+    $ hod uninstall gcc-runtime hello --store ./new
+    2> Uninstalled 2 specs from `[DIR]/new` in [time] ([size] in 67 files freed)
+    2>  - hello@2.10/[hash]  [DIR]/new/linux-x86_64/hello-2.10-[hash]
+    2>  - gcc-runtime@12.2.0/[hash]  [DIR]/new/linux-x86_64/gcc-runtime-12.2.0-[hash]
+    exit 0
+    $ hod list --store ./new
+    gcc@12.2.0/[hash]  linux-debian12-x86_64  external /usr
+    glibc@2.36/[hash]  linux-debian12-x86_64  external /usr
+    gmake@4.3/[hash]   linux-debian12-x86_64  external /usr
+    2> 3 packages in `[DIR]/new`
+    exit 0
+    "#);
 }
 
 #[test]
