@@ -14,7 +14,7 @@ mod text;
 pub use config::{ImageConfig, RootFs, RunConfig};
 pub use descriptor::Descriptor;
 pub use document::{Document, Kind};
-pub use facts::{PackageFacts, decode_path, encode_path};
+pub use facts::{PackageFacts, RelocationFacts, RoomNeeded, decode_path, encode_path};
 pub use index::Index;
 pub use manifest::Manifest;
 pub use platform::{Platform, go_arch, go_os};

@@ -116,7 +116,15 @@ impl<'p> Scanner<'p> {
     /// Whether the answer is known before the end of the file. A text is only known to be one at
     /// its end, so this is early for objects and for what is no text.
     pub fn is_decided(&self) -> bool {
-        matches!(self.state, State::Decided(_))
+        self.decided().is_some()
+    }
+
+    /// The answer, if it is known before the end of the file.
+    pub fn decided(&self) -> Option<FileKind> {
+        match self.state {
+            State::Decided(kind) => Some(kind),
+            State::Magic { .. } | State::Text => None,
+        }
     }
 
     /// The answer, once all bytes were pushed or the scanner has decided.

@@ -1,12 +1,17 @@
 //! The build information of a package: what is known of it before any file is read, and the lists
 //! that packing adds.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use hod_archive::{BeforeLast, Digest, Mark};
+use hod_mirror::oci::{RelocationFacts, RoomNeeded, encode_path};
 use hod_relocate::Prefixes;
 use hod_spec::relocation_set;
 use hod_store::BuildInfo;
 
-use super::classify::{BINARY, TEXT};
+use super::classify::{BINARY, Classifier, TEXT};
 use crate::{Installed, Package};
 
 /// Build information without its lists.
@@ -49,7 +54,7 @@ impl Frame {
 
     fn of_spec(package: &Package, installed: &Installed, spack_prefix: Option<&str>) -> Self {
         let store = installed.store();
-        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let text = |path: &Path| path.to_string_lossy().into_owned();
         let root = store.root();
         let relative = package.prefix().strip_prefix(root).unwrap_or(package.prefix());
         let prefixes = relocation_set(store, installed.spec()).into_iter().filter_map(|spec| {
@@ -70,17 +75,31 @@ impl Frame {
         Self { info, is_spec: true }
     }
 
-    /// The prefixes to look for in files and links, in the order in which Spack tries them: those
-    /// of the package and its dependencies, `sbang`, the store (`spack-format` 3.6).
+    /// The prefixes to look for in files and links, in the order in which they will be replaced:
+    /// `sbang`, the package and its dependencies, the store (`spack-format` 7.3). For the lists no
+    /// order matters.
     pub(super) fn prefixes(&self) -> Prefixes {
         let BuildInfo { hash_to_prefix, sbang_install_path, buildpath, .. } = &self.info;
-        Prefixes::new(
-            hash_to_prefix
-                .iter()
-                .map(|(_, prefix)| prefix)
-                .chain(sbang_install_path)
-                .chain([buildpath]),
-        )
+        let packages = hash_to_prefix.iter().map(|(_, prefix)| prefix);
+        Prefixes::new(sbang_install_path.iter().chain(packages).chain([buildpath]))
+    }
+
+    /// What the image says of relocation, with what was found in the binaries.
+    pub(super) fn relocation(&self, classifier: Classifier) -> RelocationFacts {
+        let BuildInfo { hash_to_prefix, sbang_install_path, buildpath, .. } = &self.info;
+        let path = |bytes: &[u8]| encode_path(Path::new(OsStr::from_bytes(bytes)));
+        let need = |(prefix, shortest_suffix, file): (Vec<u8>, _, Vec<u8>)| RoomNeeded {
+            // They were text before.
+            prefix: String::from_utf8_lossy(&prefix).into_owned(),
+            shortest_suffix,
+            file: path(&file),
+        };
+        RelocationFacts {
+            sbang: sbang_install_path.clone(),
+            prefixes: hash_to_prefix.clone(),
+            root: buildpath.clone(),
+            needs: classifier.needs().into_iter().map(need).collect(),
+        }
     }
 
     /// What the blob depends on besides the tree: the same tree with other dependencies is packed

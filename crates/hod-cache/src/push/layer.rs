@@ -134,13 +134,14 @@ impl Workshop<'_> {
             (hash, unlisted) = (filled.hash, filled.unlisted);
             filled.bytes
         };
+        let classifier = Classifier::new(frame.prefixes());
         let mut sink = destination.sink(index, self.store, messages)?;
         let packed = pack(
             package.location(),
             &mut sink,
             encoders,
             &self.pack_options(package),
-            &Classifier(frame.prefixes()),
+            &classifier,
             Some(LastEntry { name: BUILD_INFO, content: &mut content }),
             &|bytes| {
                 self.reporter.report(Event::Progress { package: &label, bytes, total: None });
@@ -155,7 +156,9 @@ impl Workshop<'_> {
             self.reporter.report(Event::Warning { package: &label, message });
         }
         self.warn(package, unlisted);
+        let relocation = Some(frame.relocation(classifier));
         let facts = describe::facts(package, hash, &packed, encoding, mtime);
+        let facts = PackageFacts { relocation, ..facts };
         let record = Record::new(&packed, facts.clone(), unlisted);
         // That the store cannot remember costs time the next time, no more.
         let newest = packed.fingerprint.newest;

@@ -1,9 +1,13 @@
 //! What Hod knows of a package, in the `hod` key of its image config.
 
+mod relocation;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use relocation::{RelocationFacts, RoomNeeded};
 
 /// One package as it was packed. All numbers are exact.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,10 @@ pub struct PackageFacts {
     pub uncompressed_size: u64,
     /// The largest files, largest first, up to ten: path as [`encode_path`] writes it, and bytes.
     pub largest: Vec<(String, u64)>,
+    /// What its binaries need of the place it goes to. Unknown of what was packed by a Hod that did
+    /// not look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relocation: Option<RelocationFacts>,
     /// Keys this program does not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,
