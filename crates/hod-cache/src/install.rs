@@ -15,11 +15,13 @@ mod graph;
 mod leftover;
 mod locate;
 mod manifest;
+mod moves;
 mod plan;
 mod prefix;
 mod register;
 mod relocation;
 mod resolve;
+mod room;
 mod run;
 mod stage;
 
@@ -29,9 +31,18 @@ pub use plan::{Absent, Dependencies, InstallPlan, PlanOptions, Step, plan_instal
 pub use prefix::{PlainInstalled, PlainRequest, install_plain};
 pub use relocation::RelocationError;
 pub use resolve::resolve;
+pub use room::Shortage;
 pub use run::{
     InstallJob, InstallOptions, InstallOutcome, InstallResult, InstallSummary, Installed, install,
 };
+
+pub(crate) use locate::Locator;
+pub(crate) use moves::{Moves, Places};
+pub(crate) use plan::sbang_of;
+pub(crate) use prefix::{plain_moves, resolved};
+pub(crate) use relocation::Lists;
+pub(crate) use room::{Inquiry, Verdict, build_info, by_facts};
+pub(crate) use stage::parse as parse_build_info;
 
 use hod_mirror::Mirror;
 

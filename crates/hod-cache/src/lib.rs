@@ -50,6 +50,7 @@
 mod copy;
 mod environment;
 mod error;
+mod facts;
 mod find;
 mod image;
 mod index;
@@ -57,6 +58,7 @@ mod install;
 mod layer;
 mod package;
 mod push;
+mod relocatable;
 mod report;
 mod selection;
 mod source;
@@ -79,13 +81,14 @@ pub use index::{IndexMode, IndexReport, News, index};
 pub use install::{
     Absent, Dependencies, Graph, InstallError, InstallJob, InstallOptions, InstallOutcome,
     InstallPlan, InstallResult, InstallSource, InstallSummary, Installed as InstalledAs, LockError,
-    PlainInstalled, PlainRequest, PlanOptions, RelocationError, Step, install, install_plain,
-    plan_install, resolve,
+    PlainInstalled, PlainRequest, PlanOptions, RelocationError, Shortage, Step, install,
+    install_plain, plan_install, resolve,
 };
 pub use package::{Installed, Package, PackageError};
 pub use push::{
     Contents, Image, Only, Outcome, Planned, PushOptions, PushSummary, Pushed, Recipes, plan, push,
 };
+pub use relocatable::{Fit, Relocatable, Target, relocatable};
 pub use report::{Event, Reporter};
 pub use selection::{LeftOut, Reason, SelectOptions, Selected, select};
 pub use store::{LocalStore, Pruned, StoreUsage};

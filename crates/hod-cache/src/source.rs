@@ -14,7 +14,7 @@ use crate::{Error, LocalStore};
 /// The largest manifest anybody writes (`docs/formats/directory-mirror.md`).
 const MANIFEST_LIMIT: u64 = 4 << 20;
 /// The largest config anybody writes: that of Spack holds the whole spec.
-const CONFIG_LIMIT: u64 = 64 << 20;
+pub(crate) const CONFIG_LIMIT: u64 = 64 << 20;
 
 /// A mirror, and where what was read from it is kept. Files of this machine are not kept again.
 #[derive(Debug, Clone, Copy)]

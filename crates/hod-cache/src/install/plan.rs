@@ -1,18 +1,21 @@
 //! What an installation will do: which packages are there, which are to come, from where and to
 //! where.
 
+mod preflight;
+
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hod_archive::Cancel;
 use hod_spec::{DagHash, Dependency, Deptypes, Nodes, Spec};
 use hod_store::{Layout, Store};
 
-use super::locate::Locator;
+use super::locate::{Located, Locator};
 use super::{Graph, InstallError, InstallSource};
 use crate::layer::Layer;
 use crate::source::map;
 use crate::{Error, LocalStore};
+use preflight::Preflight;
 
 /// Which dependencies are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +36,9 @@ pub struct PlanOptions {
     pub dependencies: Dependencies,
     /// Install what was asked for even if it is there.
     pub is_forced: bool,
+    /// The root without its padding, if a configuration says; of a store that is there, the store
+    /// does.
+    pub unpadded_root: Option<PathBuf>,
     /// Stops the work.
     pub cancel: Cancel,
 }
@@ -115,8 +121,18 @@ pub fn plan_install(
     let locators: Vec<Locator<'_>> =
         sources.iter().map(|source| Locator::new(*source, local)).collect();
     let threads = locators.iter().map(|locator| locator.source.threads()).max().unwrap_or(1);
-    let located =
-        map(&wanted, threads, &options.cancel, |(spec, ..)| locate(&locators, graph, spec));
+    // Of those without a place, that is said below.
+    let places = wanted
+        .iter()
+        .filter_map(|(spec, ..)| Some((spec.hash, place(store, layout, graph, spec).ok()?)));
+    let prefixes: HashMap<DagHash, PathBuf> = places.collect();
+    let sbang = sbang_of(store, layout, options.unpadded_root.as_deref());
+    let preflight = Preflight { graph, store, layout, prefixes: &prefixes, sbang: &sbang, options };
+    let located = map(&wanted, threads, &options.cancel, |(spec, ..)| {
+        let (index, located) = locate(&locators, graph, spec)?;
+        preflight.check(spec, &locators[index], &located)?;
+        Ok((index, located.layer))
+    });
     if options.cancel.is_cancelled() {
         return Err(InstallError::Cancelled);
     }
@@ -181,12 +197,12 @@ fn locate(
     locators: &[Locator<'_>],
     graph: &Graph,
     spec: &Spec,
-) -> Result<(usize, Layer), InstallError> {
+) -> Result<(usize, Located), InstallError> {
     let built = built(graph, spec)?;
     let mut first = None;
     for (index, locator) in locators.iter().enumerate() {
         match locator.locate(built) {
-            Ok(Some(layer)) => return Ok((index, layer)),
+            Ok(Some(located)) => return Ok((index, located)),
             Ok(None) => {}
             Err(error) => first = first.or(Some(error)),
         }
@@ -195,10 +211,23 @@ fn locate(
 }
 
 /// What mirrors have: of a spliced spec, what was built (`spack-format` 7.10).
-pub(super) fn built<'g>(graph: &'g Graph, spec: &'g Spec) -> Result<&'g Spec, InstallError> {
-    let Some(hash) = spec.build_spec else { return Ok(spec) };
-    let missing = || InstallError::NoSpec { spec: spec.label(), source: None };
-    graph.node(&hash).ok_or_else(missing)
+pub(super) fn built<'a>(graph: &'a Graph, spec: &'a Spec) -> Result<&'a Spec, InstallError> {
+    let no_spec = || InstallError::NoSpec { spec: spec.label(), source: None };
+    match spec.build_spec {
+        Some(hash) => graph.node(&hash).ok_or_else(no_spec),
+        None => Ok(spec),
+    }
+}
+
+/// Where the store has `sbang`, or will have it.
+pub(crate) fn sbang_of(
+    store: Option<&Store>,
+    layout: &Layout,
+    unpadded_root: Option<&Path>,
+) -> PathBuf {
+    let derived = || hod_store::unpadded(layout.root());
+    let own = || unpadded_root.map_or_else(derived, Path::to_owned).join("bin/sbang");
+    store.map_or_else(own, Store::sbang_path)
 }
 
 /// Whether a spec is in the store, or in an upstream: by its record, and by its prefix.

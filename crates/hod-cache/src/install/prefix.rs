@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use hod_archive::{Cancel, Limits, Ownership};
 use hod_mirror::Mirror;
 use hod_relocate::PrefixMap;
+use hod_store::BuildInfo;
 
 use super::InstallError;
+use super::moves::Moves;
 use super::relocation::Lists;
 use super::stage::{Cargo, parse};
 use crate::layer::Layer;
@@ -70,9 +72,7 @@ pub fn install_plain(
     let lists = |build_info: &[u8]| {
         let info = parse(build_info, &label)?;
         let _ = original.set(PathBuf::from(&info.buildpath));
-        let new = prefix.as_os_str().as_encoded_bytes();
-        let known = info.hash_to_prefix.iter().map(|(_, prefix)| prefix).chain([&info.buildpath]);
-        let map = PrefixMap::new(known.map(|old| (old.clone().into_bytes(), new.to_vec())));
+        let map = PrefixMap::new(plain_moves(&info, &prefix));
         Ok(Lists::new(&info, map, PathBuf::new()))
     };
     let cargo = Cargo {
@@ -101,8 +101,15 @@ pub fn install_plain(
     Ok(PlainInstalled { prefix, original_prefix, relocated, contents })
 }
 
+/// Everything that says where the prefix was says where it is.
+pub(crate) fn plain_moves(info: &BuildInfo, prefix: &Path) -> Moves {
+    let new = prefix.as_os_str().as_encoded_bytes();
+    let known = info.hash_to_prefix.iter().map(|(_, prefix)| prefix).chain([&info.buildpath]);
+    known.map(|old| (old.clone().into_bytes(), new.to_vec())).collect()
+}
+
 /// The real path of what need not exist yet.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     for above in path.ancestors() {
         if let (Ok(real), Ok(below)) = (fs_err::canonicalize(above), path.strip_prefix(above)) {
             return if below.as_os_str().is_empty() { real } else { real.join(below) };

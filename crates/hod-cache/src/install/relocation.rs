@@ -51,7 +51,7 @@ pub enum RelocationError {
 }
 
 /// What is to become of the files of one package.
-pub(super) struct Lists {
+pub(crate) struct Lists {
     map: PrefixMap,
     binaries: HashSet<Vec<u8>>,
     texts: HashSet<Vec<u8>>,
@@ -61,7 +61,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    pub(super) fn new(info: &BuildInfo, map: PrefixMap, sbang: PathBuf) -> Self {
+    pub(crate) fn new(info: &BuildInfo, map: PrefixMap, sbang: PathBuf) -> Self {
         let set = |names: &[String]| names.iter().map(|name| name.clone().into_bytes()).collect();
         Self {
             map,
@@ -70,6 +70,32 @@ impl Lists {
             links: set(&info.relocate_links),
             sbang,
         }
+    }
+
+    /// The files that are relocated as binaries.
+    pub(super) fn binaries(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.binaries.iter()
+    }
+
+    /// Whether nothing is to be changed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Relocates one of the binaries in memory, as it would be when it is installed.
+    pub(super) fn try_binary(
+        &self,
+        path: &[u8],
+        content: &mut Vec<u8>,
+    ) -> Result<(), RelocationError> {
+        if self.texts.contains(path)
+            && let Some(text) = self.map.relocate_text(content)
+        {
+            *content = text;
+        }
+        relocate_binary(path, content, &self.map)
+            .map(drop)
+            .map_err(|source| RelocationError::Misfit { file: shown(path), source })
     }
 
     fn is_listed(&self, path: &[u8]) -> bool {

@@ -9,9 +9,10 @@ use hod_archive::{
     UnpackOptions, last_file,
 };
 use hod_relocate::PrefixMap;
-use hod_spec::{DagHash, Deptypes, Nodes, Spec, SpecFile, Version, relocation_set, render_spec};
+use hod_spec::{DagHash, Spec, SpecFile, render_spec};
 use hod_store::{BuildInfo, Store};
 
+use super::moves::Places;
 use super::relocation::{BUILD_INFO, BUILD_INFO_LIMIT, Lists, Relocation, Unfinished};
 use super::{Graph, InstallError, Step, leftover, manifest};
 use crate::layer::{Blob, Layer};
@@ -193,94 +194,22 @@ impl Ground<'_> {
     /// What is to become of the package's files, by what its tree says of them.
     fn lists(&self, spec: &Spec, build_info: &[u8]) -> Result<Lists, InstallError> {
         let info = parse(build_info, &spec.label())?;
-        let map = self.prefix_map(spec, &info)?;
-        Ok(Lists::new(&info, map, self.sbang.clone()))
-    }
-
-    /// Which prefix becomes which, in Spack's order (`spack-format` 7.3).
-    fn prefix_map(&self, spec: &Spec, info: &BuildInfo) -> Result<PrefixMap, InstallError> {
-        let known: HashMap<&str, &str> =
-            info.hash_to_prefix.iter().map(|(hash, prefix)| (&**hash, &**prefix)).collect();
-        let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        if let Some(sbang) = &info.sbang_install_path {
-            let own = self.sbang.clone().into_os_string().into_encoded_bytes();
-            pairs.push((sbang.clone().into_bytes(), own));
-        }
-        for node in relocation_set(self.graph, spec) {
-            let built = self.built_as(spec, node);
-            let Some(old) = built.and_then(|hash| known.get(&*hash.to_string()).copied()) else {
-                continue;
-            };
-            let new = self.prefix(node)?;
-            pairs.push((old.as_bytes().to_vec(), new.into_os_string().into_encoded_bytes()));
-        }
-        let root = self.layout.root().as_os_str().as_encoded_bytes().to_vec();
-        pairs.push((info.buildpath.clone().into_bytes(), root));
-        Ok(PrefixMap::new(pairs))
-    }
-
-    /// Under which hash the archive knows a package that `spec` needs: of a spliced one, what it
-    /// was built with instead (`spack-format` 7.10).
-    fn built_as(&self, spec: &Spec, node: &Spec) -> Option<DagHash> {
-        let Some(built) = spec.build_spec else { return Some(node.hash) };
-        if node.hash == spec.hash {
-            return Some(built);
-        }
-        let built = self.graph.node(&built)?;
-        let runtime = Deptypes::RUNTIME | Deptypes::TEST;
-        let mut seen = std::collections::HashSet::new();
-        let mut queue = vec![built];
-        let mut analogs: Vec<&Spec> = Vec::new();
-        let provided = virtuals(spec, self.graph, &node.hash);
-        while let Some(current) = queue.pop() {
-            if !seen.insert(current.hash) {
-                continue;
-            }
-            if current.hash == node.hash {
-                return Some(node.hash);
-            }
-            let offers = virtuals(built, self.graph, &current.hash);
-            let is_provider = !provided.is_empty() && provided.iter().all(|v| offers.contains(v));
-            if current.hash != built.hash && (current.name == node.name || is_provider) {
-                analogs.push(current);
-            }
-            let edges =
-                current.dependencies.iter().filter(|edge| edge.deptypes.intersects(runtime));
-            queue.extend(edges.filter_map(|edge| self.graph.node(&edge.hash)));
-        }
-        let rank = |analog: &Spec| analog.name == node.name;
-        let order = |a: &&Spec, b: &&Spec| {
-            let versions = || Version::parse(&a.version).cmp(&Version::parse(&b.version));
-            rank(a).cmp(&rank(b)).then_with(versions)
+        let places = Places {
+            nodes: self.graph,
+            store: Some(self.store),
+            layout: self.layout,
+            prefixes: &self.prefixes,
+            sbang: &self.sbang,
         };
-        analogs.into_iter().max_by(order).map(|analog| analog.hash)
-    }
-
-    /// Where a package is, or will be, as recorded.
-    fn prefix(&self, node: &Spec) -> Result<PathBuf, InstallError> {
-        if let Some(prefix) = self.prefixes.get(&node.hash) {
-            return Ok(prefix.clone());
-        }
-        super::plan::place(Some(self.store), self.layout, self.graph, node)
+        let map = PrefixMap::new(places.moves(spec, &info)?);
+        Ok(Lists::new(&info, map, self.sbang.clone()))
     }
 }
 
 /// What a tree says of itself.
-pub(super) fn parse(build_info: &[u8], label: &str) -> Result<BuildInfo, InstallError> {
+pub(crate) fn parse(build_info: &[u8], label: &str) -> Result<BuildInfo, InstallError> {
     BuildInfo::parse(build_info)
         .map_err(|source| InstallError::BuildInfo { spec: label.to_owned(), source: source.into() })
-}
-
-/// The virtual packages that a spec provides anywhere below `root`.
-fn virtuals<'a>(root: &'a Spec, nodes: &'a dyn Nodes, provider: &DagHash) -> Vec<&'a str> {
-    let mut found: Vec<&str> = Vec::new();
-    for spec in hod_spec::runtime_closure(nodes, [root]) {
-        let edges = spec.dependencies.iter().filter(|edge| edge.hash == *provider);
-        found.extend(edges.flat_map(|edge| edge.virtuals.iter().map(|name| &**name)));
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
 }
 
 /// Checks that all of the tree is in or above one directory, and takes that for the tree
@@ -313,7 +242,7 @@ fn narrow(tree: &mut StagedTree, prefix: &[u8]) -> Result<(), UnpackError> {
 /// What is known of a blob before it is read: how it is packed, and, of one that Hod made and that
 /// is a file, the place of the prefix and the build information.
 #[expect(clippy::type_complexity, reason = "three things, taken apart at once")]
-fn open<'a>(
+pub(super) fn open<'a>(
     layer: &Layer,
     source: Source<'a>,
     label: &str,
@@ -376,6 +305,6 @@ fn unpack_error(error: UnpackError, source: Source<'_>, label: &str) -> InstallE
     }
 }
 
-fn shown(path: &[u8]) -> String {
+pub(super) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }

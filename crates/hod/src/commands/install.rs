@@ -50,6 +50,7 @@ pub(crate) fn run(
             _ => Dependencies::Runtime,
         },
         is_forced: arguments.force,
+        unpadded_root: target.found.unpadded_root.clone(),
         cancel: cancel.clone(),
     };
     let plan = plan_install(&graph, existing.as_ref(), &layout, &sources, &local, &options)?;

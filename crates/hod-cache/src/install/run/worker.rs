@@ -209,7 +209,7 @@ impl Worker<'_> {
             );
             self.ground.reporter.report(Event::Warning { package: &label, message });
             first = first.or(Some(error));
-            (index, layer) = (next, Cow::Owned(other));
+            (index, layer) = (next, Cow::Owned(other.layer));
         }
     }
 
