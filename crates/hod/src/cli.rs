@@ -205,10 +205,13 @@ Examples:
   hod cache prune --max-size 1G";
 
 const CHECK_EXAMPLES: &str = "\
-Exit code 1 means that something is damaged, or that files lie around that nothing refers to.
+Exit code 1 means that something is damaged, that files lie around that nothing refers to, or that a
+package does not fit.
 
-Example:
-  hod check ./cache";
+Examples:
+  hod check ./cache
+  hod check ./cache --relocatable /opt/software     what could not be installed there
+  hod check lab --relocatable /opt/software python  of a mirror in Spack's mirrors.yaml, one package";
 
 const UNPACK_EXAMPLES: &str = "\
 Nothing is relocated: paths inside the files stay as they were.
@@ -421,9 +424,16 @@ pub(crate) struct Check {
     /// The mirror: a directory, `oci://HOST/NAME`, `oci-layout:DIR`, or a name in
     /// Spack's mirrors.yaml
     pub(crate) mirror: OsString,
+    /// With `--relocatable`, only what matches one of these
+    #[arg(value_name = "QUERY", requires = "relocatable")]
+    pub(crate) query: Vec<String>,
     /// Of a registry, download everything; otherwise it is asked whether all is there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "relocatable")]
     pub(crate) read: bool,
+    /// Say which packages cannot be installed into a store with this root, because a path in one of
+    /// their binaries has too little room; a prefix that Spack did not make would be PATH itself
+    #[arg(long, value_name = "PATH")]
+    pub(crate) relocatable: Option<PathBuf>,
     /// Threads that read and decompress [default: cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

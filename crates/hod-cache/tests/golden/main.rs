@@ -11,3 +11,4 @@ mod image;
 mod list;
 mod place;
 mod push;
+mod relocatable;

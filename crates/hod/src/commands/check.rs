@@ -1,5 +1,7 @@
 //! `hod check`
 
+mod relocatable;
+
 use std::time::Instant;
 
 use hod_archive::Cancel;
@@ -22,6 +24,9 @@ pub(crate) fn run(
     let surroundings = Surroundings::new(printer, cancel);
     let path = surroundings.mirror(&arguments.mirror, Direction::Fetch)?;
     let mirror = surroundings.opener(&arguments.registries).open(&path)?;
+    if let Some(root) = &arguments.relocatable {
+        return relocatable::run(arguments, root, &mirror, &surroundings, start);
+    }
     let progress = Progress::new(printer);
     let label = path.to_string();
     let on_progress = |at: CheckProgress| {

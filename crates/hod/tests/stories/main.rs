@@ -27,6 +27,7 @@ mod reliability;
 mod reliability_install;
 mod reliability_registry;
 mod reliability_spack;
+mod relocatable;
 mod spack;
 mod story;
 #[path = "../support/mod.rs"]
