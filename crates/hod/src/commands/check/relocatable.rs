@@ -52,7 +52,7 @@ pub(super) fn run(
         }
     };
     let answers = relocatable(mirror, &local, &chosen, &target, &reporter)?;
-    let tally = Tally::of(&answers, unreadable.len());
+    let tally = Tally::of(&answers, &chosen, unreadable.len());
     tell(&answers, &unreadable, printer);
     if printer.is_json() {
         printer.json(&json!({
@@ -155,10 +155,12 @@ struct Tally {
     from_facts: usize,
     /// By how many bytes the worst is too long.
     excess: usize,
+    /// Whether packages of Spack are among them.
+    has_specs: bool,
 }
 
 impl Tally {
-    fn of(answers: &[Relocatable], unreadable: usize) -> Self {
+    fn of(answers: &[Relocatable], chosen: &[Found], unreadable: usize) -> Self {
         let count = |is: fn(&Relocatable) -> bool| answers.iter().filter(|it| is(it)).count();
         let excess = |answer: &Relocatable| match &answer.fit {
             Fit::DoesNotFit(shortage) => shortage.excess(),
@@ -171,11 +173,12 @@ impl Tally {
             unknown: count(|answer| matches!(answer.fit, Fit::Unknown(_))) + unreadable,
             from_facts: count(|answer| answer.is_from_facts),
             excess: answers.iter().map(excess).max().unwrap_or(0),
+            has_specs: chosen.iter().any(|found| found.spec.is_some()),
         }
     }
 
     fn say(&self, mirror: &Mirror, root: &Path, start: Instant, printer: &Printer) {
-        let Self { all, fits, misfits, unknown, from_facts, excess } = *self;
+        let Self { all, fits, misfits, unknown, from_facts, excess, .. } = *self;
         if all == 0 {
             printer.say(format_args!("Nothing to check: there is no package in `{mirror}`"));
             return;
@@ -199,17 +202,19 @@ impl Tally {
             duration(start.elapsed()),
             parts.join(", "),
         ));
-        if from_facts > 0 {
-            let rest = if from_facts == all { "none was read" } else { "the others were read" };
-            printer.say(format_args!("{from_facts} of {all} known since the push, {rest}"));
-        }
+        let read = all - from_facts;
+        printer.say(match (read, from_facts) {
+            (0, _) => "Read no blob, all is known since the push".to_owned(),
+            (_, 0) => format!("Read {}", count(read as u64, "blob")),
+            _ => format!("Read {}, {from_facts} known since the push", count(read as u64, "blob")),
+        });
         if excess > 0 {
-            printer.hint(format_args!(
-                "a root shorter by {} would do",
-                count(excess as u64, "character")
-            ));
+            let shorter = count(excess as u64, "character");
+            printer.hint(format_args!("a path that is shorter by {shorter} would do"));
+        }
+        if excess > 0 && self.has_specs {
             printer.hint(
-                "what is built into a store with `config:install_tree:padded_length` fits anywhere",
+                "`config:install_tree:padded_length` of the store they are built in makes room",
             );
         }
     }
