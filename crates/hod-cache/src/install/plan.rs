@@ -5,6 +5,7 @@ mod preflight;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use hod_archive::Cancel;
 use hod_spec::{DagHash, Dependency, Deptypes, Nodes, Spec};
@@ -127,7 +128,15 @@ pub fn plan_install(
         .filter_map(|(spec, ..)| Some((spec.hash, place(store, layout, graph, spec).ok()?)));
     let prefixes: HashMap<DagHash, PathBuf> = places.collect();
     let sbang = sbang_of(store, layout, options.unpadded_root.as_deref());
-    let preflight = Preflight { graph, store, layout, prefixes: &prefixes, sbang: &sbang, options };
+    let preflight = Preflight {
+        graph,
+        store,
+        layout,
+        prefixes: &prefixes,
+        sbang: &sbang,
+        options,
+        turn: Mutex::default(),
+    };
     let located = map(&wanted, threads, &options.cancel, |(spec, ..)| {
         let (index, located) = locate(&locators, graph, spec)?;
         preflight.check(spec, &locators[index], &located)?;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use hod_relocate::PrefixMap;
 use hod_spec::{DagHash, Spec};
@@ -24,6 +25,8 @@ pub(super) struct Preflight<'a> {
     pub(super) prefixes: &'a HashMap<DagHash, PathBuf>,
     pub(super) sbang: &'a Path,
     pub(super) options: &'a PlanOptions,
+    /// Held by who reads a blob, which takes all cores and memory for them.
+    pub(super) turn: Mutex<()>,
 }
 
 impl Preflight<'_> {
@@ -71,7 +74,10 @@ impl Preflight<'_> {
             let map = PrefixMap::new(places.moves(spec, &info)?);
             Ok(Lists::new(&info, map, self.sbang.to_owned()))
         };
-        match inquiry.ask(&lists) {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = inquiry.ask(&lists);
+        drop(turn);
+        match answer {
             Ok(Some(source)) => {
                 Err(InstallError::Relocate { spec: label.clone(), source: source.into() })
             }
