@@ -4,6 +4,7 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -60,6 +61,9 @@ fn interpreter(line: &[u8]) -> Option<&[u8]> {
     (length > 0).then(|| &line[start..start + length])
 }
 
+/// Several threads may find at the same time that there is no helper.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// Writes the helper to `bin/sbang` of a root without padding, if there is none. Whether it was
 /// written. A root that is too deep for it is an error, as it is for Spack.
 pub fn ensure_sbang(unpadded_root: &Path) -> Result<bool, Error> {
@@ -73,7 +77,9 @@ pub fn ensure_sbang(unpadded_root: &Path) -> Result<bool, Error> {
     let directory = unpadded_root.join("bin");
     let host = nix::unistd::gethostname().unwrap_or_default();
     let host = host.to_string_lossy().replace('/', "_");
-    let temporary = directory.join(format!(".sbang.{host}.{}.tmp", std::process::id()));
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let temporary = directory.join(format!(".sbang.{host}.{process}.{count}.tmp"));
     let written = fs::create_dir_all(&directory)
         .and_then(|()| write(&temporary))
         .and_then(|()| fs::rename(&temporary, &path));
