@@ -132,6 +132,14 @@ struct Seen {
 }
 
 impl Seen {
+    /// What is known of a file under one of its names is known under another.
+    fn rename(&mut self, path: &[u8], other: Vec<u8>) {
+        if let Some(changed) = self.changed.remove(path) {
+            self.changed.insert(other.clone(), changed);
+        }
+        self.relocated.insert(other);
+    }
+
     /// A tree may hold other packages; its own build information has the shortest name
     /// (`spack-format` 3.8).
     fn note_build_info(&mut self, path: &[u8], content: Vec<u8>) {
@@ -212,6 +220,13 @@ impl Relocation {
         new.map(|new| PathBuf::from(OsStr::from_bytes(new))).collect()
     }
 
+    /// Notes a file that was written anew.
+    pub(super) fn note(&self, path: &[u8], content: &[u8]) {
+        let changed =
+            Changed { size: content.len() as u64, hash: hod_store::manifest_hash(content) };
+        self.seen().changed.insert(path.to_vec(), changed);
+    }
+
     /// Relocates what was not relocated on its way.
     pub(super) fn finish(&self, tree: &StagedTree, lists: Option<Lists>) -> Result<(), Unfinished> {
         let is_late = lists.is_some();
@@ -237,10 +252,14 @@ impl Relocation {
             if metadata.nlink() > 1 && inodes.insert(inode, path).is_some() {
                 continue;
             }
-            if metadata.nlink() > 1 && self.is_other_name(tree, path) {
+            let first = (metadata.nlink() > 1).then(|| Self::first_name(tree, path)).flatten();
+            if first.as_ref().is_some_and(|first| self.seen().relocated.contains(first)) {
                 continue;
             }
             self.relocate_file(lists, path, &mut file).map_err(Unfinished::Relocation)?;
+            if let Some(first) = first {
+                self.seen().rename(path, first);
+            }
             let time = std::time::SystemTime::UNIX_EPOCH;
             let _ = file.set_modified(metadata.modified().unwrap_or(time));
         }
@@ -250,18 +269,18 @@ impl Relocation {
         Ok(())
     }
 
-    /// Whether the file has another name under which it was relocated already.
-    fn is_other_name(&self, tree: &StagedTree, path: &[u8]) -> bool {
-        let Some(entries) = tree.entries() else { return false };
-        let mut is_done = false;
-        entries.for_each(|entry| {
-            if let hod_archive::EntryKind::Hardlink(first) = entry.kind
-                && entry.path == path
+    /// The name under which a file is in the archive with its content, which is not always the one
+    /// in the lists.
+    fn first_name(tree: &StagedTree, path: &[u8]) -> Option<Vec<u8>> {
+        let mut first = None;
+        tree.entries()?.for_each(|entry| {
+            if let hod_archive::EntryKind::Hardlink(target) = entry.kind
+                && tree.relative(entry.path) == Some(path)
             {
-                is_done = self.seen().relocated.contains(first);
+                first = tree.relative(target).map(<[u8]>::to_vec);
             }
         });
-        is_done
+        first
     }
 
     fn relocate_links(&self, tree: &StagedTree, lists: &Lists) -> Result<(), Unfinished> {

@@ -158,14 +158,19 @@ impl Ground<'_> {
         };
         let lists = |build_info: &[u8]| self.lists(&step.spec, build_info);
         let (tree, relocation) = cargo.stage(Some(leftover::staging(location)), &lists)?;
-        let specs = self.spec_file(step, &tree)?;
+        let specs = self.spec_file(step, &tree, &relocation)?;
         manifest::write(&tree, &step.prefix, &relocation)
             .map_err(|source| finish(&label, manifest::FILE, source))?;
         Ok(Staged { tree, specs, relocation })
     }
 
     /// The spec file of the tree, which must be of the package that was asked for.
-    fn spec_file(&self, step: &Step, tree: &StagedTree) -> Result<SpecFile, InstallError> {
+    fn spec_file(
+        &self,
+        step: &Step,
+        tree: &StagedTree,
+        relocation: &Relocation,
+    ) -> Result<SpecFile, InstallError> {
         let label = || step.spec.label();
         let bytes = tree
             .read(SPEC_FILE, SPEC_LIMIT)
@@ -187,6 +192,7 @@ impl Ground<'_> {
         let text = format!("{{\"spec\":{}}}", render_spec(self.graph, &step.spec));
         tree.write(SPEC_FILE, text.as_bytes(), 0o644, 0)
             .map_err(|source| finish(&label(), SPEC_FILE, source))?;
+        relocation.note(SPEC_FILE, text.as_bytes());
         SpecFile::parse(text.into_bytes())
             .map_err(|source| InstallError::NoSpec { spec: label(), source: Some(source.into()) })
     }

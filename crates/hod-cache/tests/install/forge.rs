@@ -14,6 +14,8 @@ use serde_json::Value;
 pub(crate) struct Member {
     pub(crate) header: tar::Header,
     pub(crate) path: String,
+    /// Of a link.
+    pub(crate) target: Option<String>,
     pub(crate) content: Vec<u8>,
 }
 
@@ -23,13 +25,13 @@ impl Member {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_entry_type(tar::EntryType::Regular);
-        Self { header, path: path.to_owned(), content: content.to_vec() }
+        Self { header, path: path.to_owned(), target: None, content: content.to_vec() }
     }
 
     pub(crate) fn link(path: &str, target: &str) -> Self {
         let mut member = Self::file(path, b"");
         member.header.set_entry_type(tar::EntryType::Symlink);
-        member.header.set_link_name(target).unwrap();
+        member.target = Some(target.to_owned());
         member
     }
 }
@@ -92,17 +94,20 @@ pub(crate) fn forge(mirror: &Path, name: &str, change: impl FnOnce(&str, &mut Ve
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(entry.header().entry_type());
         header.set_mode(entry.header().mode().unwrap());
-        if let Some(link) = entry.link_name().unwrap() {
-            header.set_link_name(link).unwrap();
-        }
-        members.push(Member { header, path, content });
+        let target =
+            entry.link_name_bytes().map(|link| String::from_utf8_lossy(&link).into_owned());
+        members.push(Member { header, path, target, content });
     }
     let info = members.iter().find(|m| m.path.ends_with(".spack/binary_distribution")).unwrap();
     let prefix = info.path.strip_suffix("/.spack/binary_distribution").unwrap().to_owned();
     change(&prefix, &mut members);
     let mut out = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for Member { mut header, path, content } in members {
+    for Member { mut header, path, target, content } in members {
         header.set_size(content.len() as u64);
+        if let Some(target) = target {
+            out.append_link(&mut header, &path, &target).unwrap();
+            continue;
+        }
         // Names that `tar` would refuse, too.
         if path.len() < 100 {
             header.as_old_mut().name = [0; 100];

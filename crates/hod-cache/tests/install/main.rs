@@ -7,6 +7,7 @@
 
 mod faults;
 mod forge;
+mod forms;
 mod golden;
 mod hostile;
 mod place;
