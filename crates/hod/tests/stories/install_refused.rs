@@ -1,11 +1,14 @@
 //! Installations that cannot be, and what is said then. Nothing is left of them.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use insta::assert_snapshot;
 
 use crate::install::story;
 use crate::story::Story;
+use crate::support::tree::set_mode;
+use crate::support::{HOD, has, is_root};
 
 /// Changes a byte in the middle of a package's tarball.
 pub(crate) fn damage(story: &Story, name: &str) {
@@ -235,4 +238,96 @@ fn something_else_is_where_a_package_is_to_be() {
     exit 1
     ");
     assert!(zlib.join("mine").exists());
+}
+
+/// Hod as a user who may not do everything. `None`, with the reason printed, if there is no way.
+fn as_somebody(story: &Story, words: &str) -> Option<Command> {
+    if !is_root() {
+        return Some(story.hod(words));
+    }
+    if !has(&["setpriv"]) {
+        return None;
+    }
+    set_mode(&story.at(""), 0o777);
+    set_mode(&story.at("home"), 0o777);
+    // The program may be where other users cannot go.
+    if !story.at("hod").exists() {
+        fs_err::copy(HOD, story.at("hod")).unwrap();
+    }
+    let mut hod = story.command("setpriv");
+    hod.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(story.at("hod"));
+    hod.args(words.split_whitespace());
+    Some(hod)
+}
+
+#[test]
+fn a_store_that_may_only_be_read() {
+    let story = story();
+    let words = "install gcc-runtime -m ./cache --root s -q";
+    let Some(first) = as_somebody(&story, words) else { return };
+    story.tell_as(&format!("hod {words}"), first);
+    let words = "install zlib -m ./cache --root s";
+    let packages = story.at("s/linux-x86_64");
+    let tell = |mode: u32, of: &std::path::Path| {
+        set_mode(of, mode);
+        story.tell_as(&format!("hod {words}"), as_somebody(&story, words).unwrap());
+        set_mode(of, 0o755);
+    };
+    tell(0o555, &packages);
+    tell(0o555, &story.at("s/.spack-db"));
+    set_mode(&story.at("s/.spack-db/prefix_lock"), 0o444);
+    tell(0o444, &story.at("s/.spack-db/lock"));
+    assert_snapshot!(story.told(), @"
+    $ hod install gcc-runtime -m ./cache --root s -q
+    exit 0
+    $ hod install zlib -m ./cache --root s
+    2> Resolved `zlib@1.2.13/[hash]` to 2 specs in [time]
+    2> Found 1 of 2 in `[DIR]/s`
+    2> could not install `zlib@1.2.13/[hash]`
+    2> error: could not unpack `zlib@1.2.13/[hash]`
+    2>   cause: cannot make the directory `[DIR]/s/linux-x86_64/.zlib-1.2.13-[hash].hod`
+    2>   cause: Permission denied (os error 13)
+    2>
+    2> hint: run it as a user who may do this, or change the permissions
+    exit 1
+    $ hod install zlib -m ./cache --root s
+    2> Resolved `zlib@1.2.13/[hash]` to 2 specs in [time]
+    2> Found 1 of 2 in `[DIR]/s`
+    2> could not install `zlib@1.2.13/[hash]`
+    2> error: could not record it in the store
+    2>   cause: could not write `[DIR]/s/.spack-db/index.json.[host].[process].temp`
+    2>   cause: failed to create file `[DIR]/s/.spack-db/index.json.[host].[process].temp`: Permission denied (os error 13)
+    2>
+    2> hint: run it as a user who may do this, or change the permissions
+    exit 1
+    $ hod install zlib -m ./cache --root s
+    2> Resolved `zlib@1.2.13/[hash]` to 2 specs in [time]
+    2> Found 1 of 2 in `[DIR]/s`
+    2> could not install `zlib@1.2.13/[hash]`
+    2> error: could not use the store
+    2>   cause: cannot lock `[DIR]/s/.spack-db/prefix_lock` for writing: the file may only be read
+    2>
+    2> hint: run it as a user who may write to the store, or make one of your own with `--root`
+    exit 1
+    ");
+    assert_eq!(fs_err::read_dir(packages).unwrap().count(), 1);
+}
+
+#[test]
+fn a_place_where_nobody_may_make_a_store() {
+    let story = story();
+    fs_err::create_dir(story.at("d")).unwrap();
+    set_mode(&story.at("d"), 0o555);
+    let words = "install zlib -m ./cache --root d/s";
+    let Some(hod) = as_somebody(&story, words) else { return };
+    story.tell_as(&format!("hod {words}"), hod);
+    assert_snapshot!(story.told(), @"
+    $ hod install zlib -m ./cache --root d/s
+    2> Resolved `zlib@1.2.13/[hash]` to 2 specs in [time]
+    2> error: could not write `[DIR]/d/s`
+    2>   cause: failed to create directory `[DIR]/d/s`: Permission denied (os error 13)
+    2>
+    2> hint: run it as a user who may do this, or change the permissions
+    exit 1
+    ");
 }

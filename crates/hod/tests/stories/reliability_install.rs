@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use hod_store::{Difference, InstallManifest, OpenOptions, Store};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::install::story;
 use crate::reliability::spawn_all;
 use crate::story::Story;
@@ -82,6 +84,32 @@ fn killed(seed: u64) {
         }
         if start.elapsed() > PATIENCE {
             break;
+        }
+    }
+}
+
+#[test]
+fn an_installation_asked_to_end_leaves_nothing_but_whole_packages() {
+    let story = story();
+    let seed = u64::from(std::process::id());
+    let mut state = seed;
+    let words = "install -q hello zlib -m ./cache --root s";
+    for round in 0..12 {
+        let mut child = story.hod(words).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random(&mut state) % 150_000));
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
+        let ended = child.wait().unwrap();
+        let told = format!("round {round} of seed {seed}: {ended}");
+        // It may be over, or not have begun to listen.
+        assert!(matches!(ended.code(), Some(0 | 130) | None), "{told}");
+        let there = assert_whole(&story, &told);
+        if ended.code().is_some() {
+            assert_eq!(leftovers(&story), Vec::<String>::new(), "{told}");
+            assert!(ended.code() != Some(0) || there == 3, "{told}, and {there} are there");
+        }
+        if story.at("s").exists() {
+            fs_err::remove_dir_all(story.at("s")).unwrap();
         }
     }
 }

@@ -21,6 +21,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"127\.0\.0\.1:\d{4,5}\b", "[HOST]"),
     (r"sha256:[0-9a-f]{64}\b", "sha256:[digest]"),
     (r"\.hod/tmp/[0-9a-f-]+", ".hod/tmp/[name]"),
+    (r"index\.json\.\S+\.\d+\.temp", "index.json.[host].[process].temp"),
     (r"\b[0-9a-f]{64}\b", "[digest]"),
     (r"\b[a-z2-7]{32}\b", "[hash]"),
     (r"(@[^/\s`]+/|`/|oci:\S+-|[+=] [a-z]+-[\d.]+-|\(zlib-1.3.1-)[a-z2-7]{7}\b", "$1[hash]"),
