@@ -594,6 +594,8 @@ fn a_store_that_may_only_be_read_stays_as_it_is() {
     2> could not uninstall `hello@2.10/[hash]`
     2> error: could not use the store
     2>   cause: cannot lock `[DIR]/store/.spack-db/prefix_lock` for writing: the file may only be read
+    2>
+    2> hint: run it as a user who may write to the store
     exit 1
     $ hod uninstall hello --store ./store
     2> could not uninstall `hello@2.10/[hash]`

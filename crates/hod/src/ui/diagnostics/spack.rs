@@ -25,10 +25,9 @@ pub(super) fn store(error: &hod_store::Error) -> Option<String> {
             "a store is the directory that holds `.spack-db`: Spack's `config:install_tree:root`"
                 .to_owned(),
         ),
-        Error::ReadOnlyLock { .. } => Some(
-            "run it as a user who may write to the store, or make one of your own with `--root`"
-                .to_owned(),
-        ),
+        Error::ReadOnlyLock { .. } => {
+            Some("run it as a user who may write to the store".to_owned())
+        }
         Error::Occupied { .. } => {
             Some("name a directory that is empty or yet to be made".to_owned())
         }
