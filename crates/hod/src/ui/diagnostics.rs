@@ -195,7 +195,7 @@ fn hints_for(cause: &(dyn StdError + 'static)) -> Vec<String> {
     } else if let Some(error) = find::<UnknownMirror>(cause) {
         Some(spack::unknown_mirror(error))
     } else if cause.is::<NoMirrors>() {
-        Some("name one with `-m DIR`, or look into a store with `--store`".to_owned())
+        Some("name one with `-m DIR`, or for all commands with `hod mirror add`".to_owned())
     } else if let Some(error) = find::<NotAPath>(cause) {
         Some(format!("for the directory of that name, write `./{}`", error.word))
     } else if cause.is::<NotInStore>() {

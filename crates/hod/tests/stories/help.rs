@@ -230,7 +230,7 @@ fn words_that_are_none_are_explained() {
     $ hod list
     2> error: no mirror was named, and Spack's configuration has none that can be read
     2>
-    2> hint: name one with `-m DIR`, or look into a store with `--store`
+    2> hint: name one with `-m DIR`, or for all commands with `hod mirror add`
     exit 1
     $ hod push ./cache ./zlib-1.3.1 -j 0
     2> error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type

@@ -58,7 +58,7 @@ fn what_nobody_has_or_knows() {
     $ hod install zlib --root s
     2> error: no mirror was named, and Spack's configuration has none that can be read
     2>
-    2> hint: name one with `-m DIR`, or look into a store with `--store`
+    2> hint: name one with `-m DIR`, or for all commands with `hod mirror add`
     exit 1
     $ hod install zlib -m ./none --root s
     2> error: there is no mirror at `./none`: the directory does not exist
