@@ -7,7 +7,8 @@ use hod_relocate::{
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|content: &[u8]| {
-    let pairs = [("/opt/store/a", "/opt/store/b"), ("/opt/store", "/s"), ("/s", "/t"), ("/x", "/yy")];
+    let pairs =
+        [("/opt/store/a", "/opt/store/b"), ("/opt/store", "/s"), ("/s", "/t"), ("/x", "/yy")];
     let map = PrefixMap::new(pairs);
     let mut image = content.to_vec();
     if let Ok(has_changed) = relocate_binary(b"file", &mut image, &map) {

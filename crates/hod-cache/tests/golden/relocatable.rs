@@ -22,17 +22,8 @@ fn mirror(path: &Path) -> Mirror {
 }
 
 /// A mirror of the real Spack with its blobs, which are not kept with the project.
-#[expect(clippy::print_stdout, reason = "what is left out must be said")]
 fn spack_mirror(name: &str) -> Option<Mirror> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
-    let golden = std::env::var_os("HOD_GOLDEN").map_or(shared, PathBuf::from);
-    if golden.join(name).is_dir() {
-        return Some(mirror(&golden.join(name)));
-    }
-    let is_required = std::env::var("HOD_TEST_REQUIRE_ALL").is_ok_and(|value| value == "1");
-    assert!(!is_required, "missing, but HOD_TEST_REQUIRE_ALL=1: `{}`", golden.display());
-    println!("skipped: no golden data at `{}` (set HOD_GOLDEN)", golden.display());
-    None
+    hod_testing::golden::larger_golden(name).map(|path| mirror(&path))
 }
 
 fn layout(root: &Path, projections: Projections<'_>) -> Layout {
@@ -137,22 +128,9 @@ fn padded_mirrors(place: &Place) -> (Mirror, Mirror) {
     assert_pushed(&place.push(&["linkfarm", "hello"], &options()));
     let with = place.at("mirror");
     let without = place.at("without");
-    copy(&with, &without);
+    hod_testing::golden::copy_tree(&with, &without);
     fs_err::remove_dir_all(without.join("oci")).unwrap();
     (mirror(&with), mirror(&without))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs_err::create_dir_all(to).unwrap();
-    for entry in fs_err::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs_err::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hod_testing::golden::golden;
+use hod_testing::golden::larger_golden;
 use hod_testing::machine::skip;
 use rstest::rstest;
 use serde_json::Value;
@@ -15,20 +16,6 @@ use crate::place::{Ask, Place, assert_whole, prefix, recorded, v3};
 /// Where Spack's relocated stores are.
 const SHORT: &str = "/tmp/gs";
 const LONG: &str = "/opt/a-much-longer-place-than-before/store";
-
-/// A whole set of golden data, if there is one.
-fn full(name: &str) -> Option<PathBuf> {
-    let set = std::env::var_os("HOD_GOLDEN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden"),
-        PathBuf::from,
-    );
-    let path = set.join(name);
-    if !path.exists() {
-        skip(&format!("no golden data at `{}` (set HOD_GOLDEN)", path.display()));
-        return None;
-    }
-    Some(path)
-}
 
 /// A root whose path has as many bytes as the one Spack installed into: relocation then leaves the
 /// same bytes, but for the path itself, and tests need no place that others may use.
@@ -252,7 +239,9 @@ fn whole_stores(
     #[case] top: &str,
     #[case] spacks: &str,
 ) {
-    let (Some(mirror), Some(archive)) = (full(mirror), full(archive)) else { return };
+    let (Some(mirror), Some(archive)) = (larger_golden(mirror), larger_golden(archive)) else {
+        return;
+    };
     let queries: &[&str] =
         if top == "gs" { &["linkfarm", "hello", "libpng"] } else { &["linkfarm", "hello"] };
     compare(&Place::new(), &mirror, queries, &archive, top, spacks);
@@ -273,7 +262,7 @@ fn every_layout(#[case] name: &str, #[case] old: &str) {
 #[case::oci_without_base("oci-layout/nobase", "/opt/hpc/store")]
 #[case::oci_on_a_base_image("oci-layout/withbase", "/opt/hpc/store")]
 fn every_layout_of_the_larger_set(#[case] name: &str, #[case] old: &str) {
-    let Some(mirror) = full(name) else { return };
+    let Some(mirror) = larger_golden(name) else { return };
     moved(&mirror, old, &["linkfarm", "hello"]);
 }
 

@@ -147,9 +147,10 @@ pub(super) fn finish(
         );
     }
     if meanwhile > 0 {
+        let were = if meanwhile == 1 { "was" } else { "were" };
         printer.say(format_args!(
-            "{} by another process meanwhile",
-            count(meanwhile as u64, "spec was installed").replace("installeds", "installed")
+            "{} {were} installed by another process meanwhile",
+            count(meanwhile as u64, "spec"),
         ));
     }
     if printer.is_json() {
