@@ -37,12 +37,12 @@ pub use run::{
 };
 
 pub(crate) use locate::Locator;
+pub(crate) use moves::parse as parse_build_info;
+pub(crate) use moves::sbang_of;
 pub(crate) use moves::{Moves, Places};
-pub(crate) use plan::sbang_of;
 pub(crate) use prefix::{plain_moves, resolved};
 pub(crate) use relocation::Lists;
 pub(crate) use room::{Inquiry, Verdict, build_info, by_facts};
-pub(crate) use stage::parse as parse_build_info;
 
 use hod_mirror::Mirror;
 

@@ -7,7 +7,6 @@ use hod_spec::{DagHash, Deptypes, Nodes, Spec, Version, relocation_set};
 use hod_store::{BuildInfo, Layout, Store};
 
 use super::InstallError;
-use super::plan::place;
 
 /// Old and new prefixes, in the order of their priority.
 pub(crate) type Moves = Vec<(Vec<u8>, Vec<u8>)>;
@@ -104,4 +103,43 @@ fn virtuals<'a>(root: &'a Spec, nodes: &'a dyn Nodes, provider: &DagHash) -> Vec
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Where the store has `sbang`, or will have it.
+pub(crate) fn sbang_of(
+    store: Option<&Store>,
+    layout: &Layout,
+    unpadded_root: Option<&Path>,
+) -> PathBuf {
+    let derived = || hod_store::unpadded(layout.root());
+    let own = || unpadded_root.map_or_else(derived, Path::to_owned).join("bin/sbang");
+    store.map_or_else(own, Store::sbang_path)
+}
+
+/// Whether a spec is in the store, or in an upstream: by its record, and by its prefix.
+pub(super) fn is_installed(store: &Store, hash: &DagHash) -> bool {
+    store.installed_prefix(hash).is_ok()
+}
+
+/// Where a package goes, as recorded: where its record says, be it installed or not, else where the
+/// projections say. Spack asks in this order, too (`Spec.prefix` in `spec.py`).
+pub(super) fn place(
+    store: Option<&Store>,
+    layout: &Layout,
+    nodes: &dyn Nodes,
+    spec: &Spec,
+) -> Result<PathBuf, InstallError> {
+    if let Some(known) = store.and_then(|store| store.prefix(&spec.hash)) {
+        return Ok(known.recorded);
+    }
+    let prefix = layout.prefix_of(spec, nodes);
+    let failed = |source| InstallError::Layout { spec: spec.label(), source: Box::new(source) };
+    // Only an external may have none, and those are not installed.
+    Ok(prefix.map_err(failed)?.unwrap_or_default())
+}
+
+/// What a tree says of itself.
+pub(crate) fn parse(build_info: &[u8], label: &str) -> Result<BuildInfo, InstallError> {
+    BuildInfo::parse(build_info)
+        .map_err(|source| InstallError::BuildInfo { spec: label.to_owned(), source: source.into() })
 }

@@ -4,7 +4,7 @@
 mod preflight;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use hod_archive::Cancel;
@@ -12,6 +12,7 @@ use hod_spec::{DagHash, Dependency, Deptypes, Nodes, Spec};
 use hod_store::{Layout, Store};
 
 use super::locate::{Located, Locator};
+use super::moves::{is_installed, place, sbang_of};
 use super::{Graph, InstallError, InstallSource};
 use crate::layer::Layer;
 use crate::source::map;
@@ -226,37 +227,4 @@ pub(super) fn built<'a>(graph: &'a Graph, spec: &'a Spec) -> Result<&'a Spec, In
         Some(hash) => graph.node(&hash).ok_or_else(no_spec),
         None => Ok(spec),
     }
-}
-
-/// Where the store has `sbang`, or will have it.
-pub(crate) fn sbang_of(
-    store: Option<&Store>,
-    layout: &Layout,
-    unpadded_root: Option<&Path>,
-) -> PathBuf {
-    let derived = || hod_store::unpadded(layout.root());
-    let own = || unpadded_root.map_or_else(derived, Path::to_owned).join("bin/sbang");
-    store.map_or_else(own, Store::sbang_path)
-}
-
-/// Whether a spec is in the store, or in an upstream: by its record, and by its prefix.
-pub(super) fn is_installed(store: &Store, hash: &DagHash) -> bool {
-    store.installed_prefix(hash).is_ok()
-}
-
-/// Where a package goes, as recorded: where its record says, be it installed or not, else where the
-/// projections say. Spack asks in this order, too (`Spec.prefix` in `spec.py`).
-pub(super) fn place(
-    store: Option<&Store>,
-    layout: &Layout,
-    nodes: &dyn Nodes,
-    spec: &Spec,
-) -> Result<PathBuf, InstallError> {
-    if let Some(known) = store.and_then(|store| store.prefix(&spec.hash)) {
-        return Ok(known.recorded);
-    }
-    let prefix = layout.prefix_of(spec, nodes);
-    let failed = |source| InstallError::Layout { spec: spec.label(), source: Box::new(source) };
-    // Only an external may have none, and those are not installed.
-    Ok(prefix.map_err(failed)?.unwrap_or_default())
 }

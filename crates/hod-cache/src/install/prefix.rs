@@ -9,8 +9,9 @@ use hod_store::BuildInfo;
 
 use super::InstallError;
 use super::moves::Moves;
+use super::moves::parse;
 use super::relocation::Lists;
-use super::stage::{Cargo, parse};
+use super::stage::Cargo;
 use crate::layer::Layer;
 use crate::source::Source;
 use crate::{Found, LocalStore, Reporter};

@@ -10,9 +10,9 @@ use hod_archive::{
 };
 use hod_relocate::PrefixMap;
 use hod_spec::{DagHash, Spec, SpecFile, render_spec};
-use hod_store::{BuildInfo, Store};
+use hod_store::Store;
 
-use super::moves::Places;
+use super::moves::{Places, parse};
 use super::relocation::{BUILD_INFO, BUILD_INFO_LIMIT, Lists, Relocation, Unfinished};
 use super::{Graph, InstallError, Step, leftover, manifest};
 use crate::layer::{Blob, Layer};
@@ -210,12 +210,6 @@ impl Ground<'_> {
         let map = PrefixMap::new(places.moves(spec, &info)?);
         Ok(Lists::new(&info, map, self.sbang.clone()))
     }
-}
-
-/// What a tree says of itself.
-pub(crate) fn parse(build_info: &[u8], label: &str) -> Result<BuildInfo, InstallError> {
-    BuildInfo::parse(build_info)
-        .map_err(|source| InstallError::BuildInfo { spec: label.to_owned(), source: source.into() })
 }
 
 /// Checks that all of the tree is in or above one directory, and takes that for the tree

@@ -13,9 +13,9 @@ use super::{Graph, InstallError, PlanOptions, built};
 use crate::Event;
 use crate::install::locate::{Located, Locator};
 use crate::install::moves::Places;
+use crate::install::moves::parse;
 use crate::install::relocation::Lists;
 use crate::install::room::{Inquiry, Verdict, build_info, by_facts};
-use crate::install::stage::parse;
 
 pub(super) struct Preflight<'a> {
     pub(super) graph: &'a Graph,

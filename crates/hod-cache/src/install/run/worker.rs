@@ -13,7 +13,8 @@ use hod_store::{Lock, Mode, Patience, StoreWriter};
 
 use super::{InstallOptions, InstallResult, Installed};
 use crate::install::locate::Locator;
-use crate::install::plan::{built, is_installed};
+use crate::install::moves::is_installed;
+use crate::install::plan::built;
 use crate::install::register::Ready;
 use crate::install::stage::{Ground, Staged};
 use crate::install::{InstallError, InstallSource, Step};
