@@ -19,6 +19,14 @@ pub(crate) struct Layer {
     digest: String,
 }
 
+#[cfg(test)]
+impl Layer {
+    /// A blob that no manifest names.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        Self { path: path.to_owned(), size: 0, digest: String::new() }
+    }
+}
+
 /// Layers by the name of their manifest, `NAME-VERSION-HASH`.
 pub(crate) type Entries = BTreeMap<String, Layer>;
 

@@ -222,6 +222,31 @@ impl Harness {
         hod_in(&command, scratch.path())
     }
 
+    /// A new directory, with a name as short as it can be, for the root of a store: many packages
+    /// cannot be moved to a place with a longer name than the one they were built in.
+    #[expect(clippy::unused_self, reason = "the harness says where things are made")]
+    pub(crate) fn root(&self, place: &TempDir) -> anyhow::Result<TempDir> {
+        let parent = place.path().parent().context("it was made in a directory")?;
+        Ok(tempfile::Builder::new().prefix("").rand_bytes(6).tempdir_in(parent)?)
+    }
+
+    /// `hod install` of one package, and what it needs, into the store `root`, with a fresh cache.
+    pub(crate) fn install(
+        &self,
+        root: &Path,
+        mirror: &Path,
+        spec: &str,
+        options: &[&str],
+        wrap: &[OsString],
+    ) -> anyhow::Result<Usage> {
+        let scratch = self.scratch()?;
+        let mut arguments: Vec<OsString> = vec!["install".into(), spec.into()];
+        arguments.extend(["--root".into(), root.into(), "-m".into(), mirror.into()]);
+        arguments.extend(["-q", "--no-progress"].map(OsString::from));
+        arguments.extend(options.iter().map(OsString::from));
+        self.hod(&arguments, scratch.path(), wrap)
+    }
+
     /// The same prefix packed as Spack does it.
     pub(crate) fn peer(&self, subject: &Subject, wrap: &[OsString]) -> anyhow::Result<Packed> {
         let scratch = self.scratch()?;

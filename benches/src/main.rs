@@ -8,6 +8,7 @@ mod entries;
 mod floor;
 mod harness;
 mod index;
+mod install;
 mod memory;
 mod pack;
 mod parts;
@@ -97,6 +98,9 @@ enum What {
     Repeat,
     /// Databases of 100,000 packages, and the index of a mirror.
     Index,
+    /// A package and all it needs into a fresh store, against the real Spack, against its parts done
+    /// alone, and on a slow file system.
+    Install,
     /// All of the above.
     All,
 }
@@ -114,6 +118,7 @@ const SECTIONS: &[(What, Section)] = &[
     (What::Registry, registry::run),
     (What::Repeat, repeat::run),
     (What::Index, index::run),
+    (What::Install, install::run),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use crate::stream::Member;
 
 /// CPU seconds of this thread for `work`, and what it returned.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a benchmark fit in 53 bits")]
-fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

@@ -20,6 +20,17 @@ pub(crate) struct Spack {
     pub(crate) version: String,
 }
 
+/// What Spack installs from where to where.
+pub(crate) struct Install<'a> {
+    pub(crate) root: &'a Path,
+    /// A directory, with an index.
+    pub(crate) mirror: &'a Path,
+    pub(crate) spec: &'a str,
+    /// What Spack knows of recipes and indices, if it ran before: making that again takes much longer
+    /// than the installation.
+    pub(crate) cache: &'a Path,
+}
+
 impl Spack {
     pub(crate) fn new(program: &Path, config: Option<&Path>) -> anyhow::Result<Self> {
         let program = fs_err::canonicalize(program)?;
@@ -57,6 +68,39 @@ impl Spack {
     pub(crate) fn update_index(&self, mirror: &Path, scratch: &Path) -> anyhow::Result<Usage> {
         let mut command = self.command();
         command.extend(["buildcache".into(), "update-index".into(), mirror.into()]);
+        child::run_in(Environment::Ours, &command, scratch)
+    }
+
+    /// `spack install --cache-only` of one package, and what it needs, into a store of its own. What
+    /// it stages is beside its configuration in `scratch`.
+    pub(crate) fn install(
+        &self,
+        job: &Install<'_>,
+        scratch: &Path,
+        wrap: &[OsString],
+    ) -> anyhow::Result<Usage> {
+        let scope = scratch.join("scope");
+        fs_err::create_dir_all(&scope)?;
+        let (root, cache) = (job.root.display(), job.cache.display());
+        let stage = scratch.join("stage");
+        let config = format!(
+            "config:\n  install_tree:\n    root: {root}\n  misc_cache: {cache}\n  build_stage: [{}]\n",
+            stage.display()
+        );
+        let mirrors = format!(
+            "mirrors::\n  bench:\n    url: file://{}\n    binary: true\n    source: false\n    \
+             signed: false\n",
+            job.mirror.display()
+        );
+        let reuse = "concretizer:\n  reuse:\n    roots: true\n    from:\n    - type: buildcache\n    \
+                     - type: external\n";
+        for (name, text) in [("config", &*config), ("mirrors", &mirrors), ("concretizer", reuse)] {
+            fs_err::write(scope.join(name).with_extension("yaml"), text)?;
+        }
+        let mut command = wrap.to_vec();
+        command.extend(self.command());
+        command.extend(["-C".into(), scope.into(), "install".into(), "--cache-only".into()]);
+        command.extend(["--no-check-signature", "--reuse", job.spec].map(OsString::from));
         child::run_in(Environment::Ours, &command, scratch)
     }
 

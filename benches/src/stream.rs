@@ -13,13 +13,15 @@ pub(crate) struct Stream {
     pub(crate) tar: Vec<u8>,
     /// The ranges of `tar` that were compressed on their own.
     pub(crate) blocks: Vec<Range<usize>>,
+    /// What each of them is in `compressed`.
+    pub(crate) units: Vec<Range<usize>>,
 }
 
 impl Stream {
     pub(crate) fn read(blob: &Path) -> anyhow::Result<Self> {
         let compressed = fs_err::read(blob)?;
         let mut tar = Vec::with_capacity(compressed.len() * 4);
-        let mut blocks = Vec::new();
+        let (mut blocks, mut units) = (Vec::new(), Vec::new());
         let mut at = 0;
         while at < compressed.len() {
             let part = &compressed[at..];
@@ -29,10 +31,11 @@ impl Stream {
                 .with_context(|| format!("{}, unit at {at}", blob.display()))?;
             if tar.len() > start {
                 blocks.push(start..tar.len());
+                units.push(at..at + length);
             }
             at += length;
         }
-        Ok(Self { compressed, tar, blocks })
+        Ok(Self { compressed, tar, blocks, units })
     }
 }
 
@@ -187,5 +190,6 @@ mod tests {
         let stream = Stream::read(file.path()).unwrap();
         assert_eq!(stream.tar, b"first blocksecond");
         assert_eq!(stream.blocks, [0..11, 11..17]);
+        assert_eq!(stream.units[1], stream.units[0].end..blob.len());
     }
 }

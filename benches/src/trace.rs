@@ -21,11 +21,16 @@ pub(crate) fn tracing(report: &Path) -> Vec<OsString> {
 /// the one after the last if it is in none. Calls that name no path are not counted.
 pub(crate) fn by_place(report: &str, places: &[Place]) -> Vec<Calls> {
     let mut counts = vec![Calls::new(); places.len() + 1];
-    for (call, path) in report.lines().filter_map(parse) {
+    for (call, path) in calls(report) {
         let at = places.iter().position(|place| place(&path)).unwrap_or(places.len());
         *counts[at].entry(call.to_owned()).or_default() += 1;
     }
     counts
+}
+
+/// The calls of a report, each with the first path it names; those that name none are left out.
+pub(crate) fn calls(report: &str) -> impl Iterator<Item = (&str, PathBuf)> {
+    report.lines().filter_map(parse)
 }
 
 /// The call of a line and the first path it names. The second half of a call that was interrupted
