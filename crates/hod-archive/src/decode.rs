@@ -6,7 +6,7 @@ mod last;
 mod pipeline;
 mod source;
 
-pub(crate) use chunk::Slice;
+pub(crate) use chunk::{Budget, Slice};
 pub use last::{LastFile, last_file};
 pub(crate) use pipeline::{Chunks, Decoded, Pipeline};
 
@@ -57,6 +57,7 @@ pub fn read_layer<T: Send>(
     let pipeline = Pipeline {
         codec,
         jobs,
+        budget: Budget::new(jobs),
         cancel: Cancel::default(),
         most_bytes: None,
         progress: None,

@@ -24,6 +24,6 @@ pub use pack::{
 };
 pub use tar::{Member, MemberKind, TarError, TarReader};
 pub use unpack::{
-    DiffIdCheck, Entries, Entry, EntryKind, Limits, Modes, Ownership, Rewrite, StagedTree,
+    DiffIdCheck, Entries, Entry, EntryKind, Limits, Memory, Modes, Ownership, Rewrite, StagedTree,
     UnpackError, UnpackOptions, Unpacked, exchange, stage, unpack,
 };

@@ -22,6 +22,7 @@ mod staged;
 mod staging;
 mod tree;
 mod write;
+mod writers;
 
 pub use entry::{Entries, Entry, EntryKind};
 pub use error::UnpackError;
@@ -32,17 +33,19 @@ pub use staging::exchange;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::bounded;
 
-use crate::decode::{Decoded, Pipeline};
+use crate::decode::{Budget, Decoded, Pipeline};
 use crate::tar::shown;
 use crate::{Cancel, Codec, DiffId, Digest};
 use plan::{Planned, Planner};
 use staging::Staging;
 use tree::Tree;
 use write::Failure;
+use writers::{Pace, Writers};
 
 /// How an archive is unpacked.
 #[derive(Clone)]
@@ -55,6 +58,9 @@ pub struct UnpackOptions<'a> {
     pub limits: Limits,
     /// How many threads inflate, and how many write.
     pub jobs: usize,
+    /// What this archive may hold together with others that are unpacked at the same time, instead of
+    /// as much for each.
+    pub memory: Option<Memory>,
     /// Stops the work at the next read or member. A read that waits for ever is the source's to end.
     pub cancel: Cancel,
     /// The blob's digest and size; not one byte beyond that size is read.
@@ -75,6 +81,18 @@ pub struct UnpackOptions<'a> {
     pub lists_entries: bool,
 }
 
+/// Memory for several archives that are unpacked at the same time, or one after the other: what is
+/// in flight between reading and writing. Clones are the same memory.
+#[derive(Debug, Clone)]
+pub struct Memory(Arc<Budget>);
+
+impl Memory {
+    /// For so many threads that inflate, of all archives together: 18 MiB and 4 for each.
+    pub fn new(jobs: usize) -> Self {
+        Self(Budget::new(jobs.clamp(1, 256)))
+    }
+}
+
 /// Hashing a tar stream costs about as much as inflating half of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DiffIdCheck {
@@ -93,6 +111,7 @@ impl Default for UnpackOptions<'_> {
             strip_prefix: None,
             limits: Limits::default(),
             jobs: thread::available_parallelism().map_or(1, usize::from),
+            memory: None,
             cancel: Cancel::default(),
             expected: None,
             diff_id: DiffIdCheck::default(),
@@ -239,31 +258,40 @@ fn write_tree(
     options: &UnpackOptions<'_>,
 ) -> Result<(Planned, Decoded), UnpackError> {
     let jobs = options.jobs.clamp(1, 64);
+    let budget = match &options.memory {
+        Some(Memory(budget)) => Arc::clone(budget),
+        None => Budget::new(jobs),
+    };
     let pipeline = Pipeline {
         codec,
         jobs,
+        budget,
         cancel: options.cancel.clone(),
         most_bytes: options.expected.map(|(_, size)| size),
         progress: options.progress,
         hashes_tar: options.diff_id != DiffIdCheck::Skip,
     };
-    let failure = Failure::default();
+    let (failure, pace) = (Failure::default(), Pace::default());
     let (planned, digests) = thread::scope(|scope| {
         let (batches_in, batches) = bounded(2 * jobs);
-        for _ in 0..jobs {
-            let (batches, failure) = (batches.clone(), &failure);
+        let (failure, pace) = (&failure, &pace);
+        let start = move || {
+            let batches = batches.clone();
             scope.spawn(move || {
-                write::write_all(&batches, tree, options.rewrite, failure, &options.cancel);
+                write::write_all(&batches, tree, options.rewrite, failure, &options.cancel, pace);
             });
-        }
-        drop(batches);
-        let planner = Planner::new(options, prefix, tree, batches_in, &failure);
+        };
+        let writers = Writers::new(batches_in, jobs, pace, &start);
+        let planner = Planner::new(options, prefix, tree, writers, failure);
         pipeline.run(source, |chunks| planner.run(chunks))
     });
     match (failure.into_error(), planned) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(error.unwrapped()),
-        (None, Ok(planned)) => Ok((planned, digests)),
+        (None, Ok(mut planned)) => {
+            planned.finishers = pace.threads(1);
+            Ok((planned, digests))
+        }
     }
 }
 

@@ -4,8 +4,14 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::gzip::MOST_MEMBER;
+
 /// Bytes that may be in flight. What is taken is given back when the [`Chunk`] is dropped, by
-/// whichever thread is done with it last; its buffer is used again.
+/// whichever thread is done with it last; its buffer is used again, since the first use of new memory
+/// costs the system as much as inflating into it a tenth of the time.
+///
+/// Several pipelines may share one: whoever waits for bytes needs none of the other's progress to
+/// give back its own.
 #[derive(Debug)]
 pub(crate) struct Budget {
     state: Mutex<State>,
@@ -18,16 +24,25 @@ struct State {
     buffers: Vec<Vec<u8>>,
     /// What the buffers hold together.
     kept: usize,
+    /// What they may hold.
+    most_kept: usize,
+    /// For members as they are in the blob.
+    packed: Vec<Vec<u8>>,
+    most_packed: usize,
 }
 
-/// What buffers may wait for the next chunk; more would only be cold memory.
-const MOST_KEPT: usize = 8 << 20;
 /// A chunk of no bytes still costs its place in the queues.
 const LEAST: usize = 1 << 10;
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        let state = State { available: bytes, buffers: Vec::new(), kept: 0 };
+    /// For so many threads that inflate: at least the largest member twice, packed and unpacked, or
+    /// nothing could ever start.
+    pub(crate) fn new(jobs: usize) -> Arc<Self> {
+        let available = 2 * (MOST_MEMBER + (1 << 20)) + jobs * (4 << 20);
+        let (buffers, packed) = (Vec::new(), Vec::new());
+        // More would only be cold memory.
+        let (most_kept, most_packed) = ((jobs + 1) * (4 << 20), 2 * jobs + 2);
+        let state = State { available, buffers, kept: 0, most_kept, packed, most_packed };
         Arc::new(Self { state: Mutex::new(state), freed: Condvar::new() })
     }
 
@@ -41,10 +56,29 @@ impl Budget {
         }
         state.available -= bytes;
         // A buffer much larger than its chunk would hold more than was taken.
-        let is_fit = state.buffers.last().is_some_and(|buffer| buffer.capacity() <= 2 * room);
-        let buffer = if is_fit { state.buffers.pop() } else { None }.unwrap_or_default();
+        let fits = |buffer: &Vec<u8>| (room..=2 * room).contains(&buffer.capacity());
+        let found = state.buffers.iter().rposition(fits);
+        let buffer = found.map(|at| state.buffers.swap_remove(at)).unwrap_or_default();
         state.kept -= buffer.capacity();
         Permit { bytes, buffer, budget: Arc::clone(self) }
+    }
+}
+
+/// A used buffer that is larger is not kept for the next member.
+const MOST_PACKED: usize = 2 << 20;
+
+impl Budget {
+    /// A buffer for a member, with whatever a former one left in it.
+    pub(crate) fn spare(&self) -> Vec<u8> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).packed.pop().unwrap_or_default()
+    }
+
+    /// Takes such a buffer back.
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.packed.len() < state.most_packed && buffer.capacity() <= MOST_PACKED {
+            state.packed.push(buffer);
+        }
     }
 }
 
@@ -78,7 +112,7 @@ impl Drop for Permit {
         let mut state = self.budget.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.available += self.bytes;
         let size = self.buffer.capacity();
-        if size > 0 && state.kept + size <= MOST_KEPT {
+        if size > 0 && state.kept + size <= state.most_kept {
             state.kept += size;
             state.buffers.push(std::mem::take(&mut self.buffer));
         }

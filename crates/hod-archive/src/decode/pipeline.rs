@@ -21,10 +21,15 @@ use crate::{Cancel, Codec, DiffId, Digest, DigestWriter};
 /// How much a stream decoder puts into one chunk.
 const STREAM_CHUNK: usize = 512 << 10;
 
+/// Small, because most of a member is read past this buffer into its own.
+const BUFFER: usize = 32 << 10;
+
 /// How a blob is read.
 pub(crate) struct Pipeline<'a> {
     pub(crate) codec: Codec,
     pub(crate) jobs: usize,
+    /// What it may hold, with others or alone.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) cancel: Cancel,
     /// Where the caller knows the size, not one byte more is read.
     pub(crate) most_bytes: Option<u64>,
@@ -66,8 +71,6 @@ impl Pipeline<'_> {
         consume: impl FnOnce(&mut Chunks) -> T + Send,
     ) -> (T, Decoded) {
         let jobs = self.jobs.clamp(1, 256);
-        // At least the largest member twice, packed and unpacked, or nothing could ever start.
-        let budget = Budget::new(2 * (gzip::MOST_MEMBER + (1 << 20)) + jobs * (4 << 20));
         let (slots_in, slots) = bounded::<Slot>(4 * jobs + 4);
         let (work_in, work) = bounded::<Work>(2 * jobs);
         let (tap, tapped) = bounded::<Chunk>(4);
@@ -98,14 +101,18 @@ impl Pipeline<'_> {
                 result
             });
             let blob = BlobReader::new(source, self, &blob_bytes);
+            let budget = Arc::clone(&self.budget);
             let mut cutter = Cutter { budget, slots: slots_in, work: work_in, blob_offset: 0 };
-            let spawn_workers = || {
-                for _ in 0..jobs {
-                    let work = work.clone();
-                    scope.spawn(move || inflate_all(&work));
+            // One for the first member, others while members wait: a small blob needs one.
+            let mut started = 0;
+            let start_worker = |is_behind: bool| {
+                if started == 0 || is_behind && started < jobs {
+                    let (work, budget) = (work.clone(), &self.budget);
+                    scope.spawn(move || inflate_all(&work, budget));
+                    started += 1;
                 }
             };
-            let (digest, size) = cutter.run(self.codec, blob, spawn_workers);
+            let (digest, size) = cutter.run(self.codec, blob, start_worker);
             drop((cutter, work));
             let consumed = consumer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let join = |hasher: thread::ScopedJoinHandle<'_, DiffId>| {
@@ -118,12 +125,13 @@ impl Pipeline<'_> {
     }
 }
 
-fn inflate_all(work: &Receiver<Work>) {
+fn inflate_all(work: &Receiver<Work>, budget: &Budget) {
     let mut decompressor = Decompressor::new();
     for Work { member, header, size, mut permit, offset, done } in work {
         let result = gzip::inflate(&mut decompressor, &member, header, permit.room(size))
             .map(|()| permit.into_chunk(size))
             .ok_or(DecodeError::Damaged { codec: Codec::Gzip, offset, source: None });
+        budget.give_back(member);
         // Nobody listens any more where the consumer gave up.
         let _ = done.send(result);
     }
@@ -146,11 +154,11 @@ impl Cutter {
         &mut self,
         codec: Codec,
         blob: BlobReader<'_, R>,
-        spawn_workers: impl FnOnce(),
+        start_worker: impl FnMut(bool),
     ) -> (Digest, u64) {
-        let mut blob = BufReader::with_capacity(256 << 10, blob);
+        let mut blob = BufReader::with_capacity(BUFFER, blob);
         let result = match codec {
-            Codec::Gzip => self.gzip(&mut blob, spawn_workers),
+            Codec::Gzip => self.gzip(&mut blob, start_worker),
             Codec::Zstd => match zstd::stream::read::Decoder::with_buffer(&mut blob) {
                 Ok(decoder) => self.stream(decoder),
                 Err(error) => Ok(Err(error)),
@@ -168,9 +176,8 @@ impl Cutter {
     fn gzip<R: Read>(
         &mut self,
         blob: &mut BufReader<BlobReader<'_, R>>,
-        spawn_workers: impl FnOnce(),
+        mut start_worker: impl FnMut(bool),
     ) -> Result<io::Result<()>, Gone> {
-        let mut spawn_workers = Some(spawn_workers);
         loop {
             let step = match self.gzip_member(blob) {
                 Ok(step) => step,
@@ -182,9 +189,7 @@ impl Cutter {
                     return self.stream(Members::new(io::Cursor::new(read).chain(blob)));
                 }
                 Step::Member { member, header, size } => {
-                    if let Some(spawn) = spawn_workers.take() {
-                        spawn();
-                    }
+                    start_worker(!self.work.is_empty());
                     let permit = self.budget.take(size + member.len(), size);
                     let (done, slot) = bounded(1);
                     self.slots.send(slot).map_err(|_| Gone)?;
@@ -209,15 +214,15 @@ impl Cutter {
                 }
             }
         }
-        let (mut member, header, size) = match gzip::read_start(blob)? {
+        let (read, header, size) = match gzip::read_start(blob)? {
             Start::Sized { read, header, size } => (read, header, size),
             Start::Stream(read) => return Ok(Step::Stream(read)),
         };
-        let missing = size - member.len();
-        member.reserve_exact(missing.min(2 << 20));
-        if blob.take(missing as u64).read_to_end(&mut member)? < missing {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        // A used buffer is cut, and hardly ever grown: what is in it needs no clearing.
+        let mut member = self.budget.spare();
+        member.resize(size, 0);
+        member[..read.len()].copy_from_slice(&read);
+        blob.read_exact(&mut member[read.len()..])?;
         match gzip::claimed_size(&member) {
             claimed if claimed > gzip::MOST_MEMBER => Ok(Step::Stream(member)),
             claimed => Ok(Step::Member { member, header, size: claimed }),

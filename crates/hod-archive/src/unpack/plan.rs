@@ -2,14 +2,14 @@
 //! all else to the writers.
 
 use std::mem;
-
-use crossbeam_channel::Sender;
+use std::thread;
 
 use super::deferred::Deferred;
 use super::entry::{Entries, Entry, EntryKind};
 use super::name::{self, Place};
 use super::tree::{Parents, Tree};
 use super::write::{Attributes, Batch, Content, Failure, Item, LargeFile, making};
+use super::writers::Writers;
 use super::{UnpackError, UnpackOptions};
 use crate::decode::Chunks;
 use crate::tar::shown;
@@ -44,6 +44,8 @@ pub(super) struct Planned {
     pub(super) root: Option<Attributes>,
     directories: Deferred,
     hardlinks: Deferred,
+    /// Threads that do it.
+    pub(super) finishers: usize,
     /// All of it, where that is asked for.
     pub(super) entries: Option<Entries>,
 }
@@ -54,7 +56,7 @@ pub(super) struct Planner<'a> {
     prefix: Option<Vec<u8>>,
     tree: &'a Tree,
     parents: Parents<'a>,
-    writers: Sender<Batch>,
+    writers: Writers<'a>,
     failure: &'a Failure,
     batch: Batch,
     planned: Planned,
@@ -65,7 +67,7 @@ impl<'a> Planner<'a> {
         options: &'a UnpackOptions<'a>,
         prefix: Option<Vec<u8>>,
         tree: &'a Tree,
-        writers: Sender<Batch>,
+        writers: Writers<'a>,
         failure: &'a Failure,
     ) -> Self {
         let planned = Planned {
@@ -73,6 +75,7 @@ impl<'a> Planner<'a> {
             root: None,
             directories: Deferred::new("bytes of directory names", MOST_DEFERRED),
             hardlinks: Deferred::new("bytes of hard link names", MOST_DEFERRED),
+            finishers: 1,
             entries: options.lists_entries.then(Entries::default),
         };
         let parents = tree.parents();
@@ -305,25 +308,76 @@ impl Planned {
 
     /// Links and settles; all files must be there, and nothing may be made after.
     pub(super) fn finish(&self, tree: &Tree) -> Result<(), UnpackError> {
-        let mut parents = tree.parents();
-        self.hardlinks.for_each(|path, note| {
-            let (shared, suffix) = number(note);
-            let target = [&path[..shared as usize], suffix].concat();
-            match parents.make_hardlink(path, &target) {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    Err(UnpackError::LinkTarget { member: shown(path), target: shown(&target) })
+        self.shared(|turn| {
+            let (mut parents, mut targets) = (tree.parents(), tree.parents());
+            self.hardlinks.for_each(|path, note| {
+                if !turn.is_mine() {
+                    return Ok(());
                 }
-                Err(error) => Err(making(error, "link", path)),
-            }
+                let (shared, suffix) = number(note);
+                let target = [&path[..shared as usize], suffix].concat();
+                match parents.make_hardlink(path, &mut targets, &target) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => {
+                        Err(UnpackError::LinkTarget { member: shown(path), target: shown(&target) })
+                    }
+                    Err(error) => Err(making(error, "link", path)),
+                }
+            })
         })?;
-        self.directories.for_each(|path, note| {
-            let (mode, mtime) = number(note);
-            // Eight bytes, as `directory` wrote them.
-            let mtime = mtime.try_into().map_or(0, i64::from_le_bytes);
-            let mode = (mode != u32::MAX).then_some(mode);
-            parents.settle(path, mode, mtime).map_err(|error| making(error, "settle", path))
+        self.shared(|turn| {
+            let mut parents = tree.parents();
+            self.directories.for_each(|path, note| {
+                if !turn.is_mine() {
+                    return Ok(());
+                }
+                let (mode, mtime) = number(note);
+                // Eight bytes, as `directory` wrote them.
+                let mtime = mtime.try_into().map_or(0, i64::from_le_bytes);
+                let mode = (mode != u32::MAX).then_some(mode);
+                parents.settle(path, mode, mtime).map_err(|error| making(error, "settle", path))
+            })
         })
+    }
+
+    /// Does something on all threads that finish, each in its turn.
+    fn shared(
+        &self,
+        work: impl Fn(&mut Turn) -> Result<(), UnpackError> + Sync,
+    ) -> Result<(), UnpackError> {
+        let count = self.finishers.max(1);
+        let turn = |own| Turn { at: 0, own, count };
+        if count == 1 {
+            return work(&mut turn(0));
+        }
+        let work = &work;
+        thread::scope(|scope| {
+            let started = (0..count).map(|own| scope.spawn(move || work(&mut turn(own))));
+            let started: Vec<_> = started.collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            // The first error by the order of threads; all are joined in any case.
+            started.into_iter().map(join).fold(Ok(()), Result::and)
+        })
+    }
+}
+
+/// Which of the many things all threads go through are one thread's own: some after each other, that
+/// are mostly in one directory.
+struct Turn {
+    at: usize,
+    own: usize,
+    count: usize,
+}
+
+impl Turn {
+    const LENGTH: usize = 8;
+
+    fn is_mine(&mut self) -> bool {
+        let turn = self.at / Self::LENGTH % self.count;
+        self.at += 1;
+        turn == self.own
     }
 }
 

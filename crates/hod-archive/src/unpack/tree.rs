@@ -208,7 +208,16 @@ impl Parents<'_> {
     pub(super) fn of<'p>(&mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'_>, &'p [u8])> {
         let (parent, name) = split(path);
         if parent != self.path {
-            self.go_to(parent)?;
+            self.go_to(parent, true)?;
+        }
+        Ok((self.here(), name))
+    }
+
+    /// The same where the parent must be there.
+    fn of_present<'p>(&mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'_>, &'p [u8])> {
+        let (parent, name) = split(path);
+        if parent != self.path {
+            self.go_to(parent, false)?;
         }
         Ok((self.here(), name))
     }
@@ -217,7 +226,7 @@ impl Parents<'_> {
         self.levels.last().map_or(self.tree.root(), |level| level.directory.as_fd())
     }
 
-    fn go_to(&mut self, path: &[u8]) -> io::Result<()> {
+    fn go_to(&mut self, path: &[u8], makes_parents: bool) -> io::Result<()> {
         while let Some(level) = self.levels.last() {
             let is_above = path.starts_with(&self.path[..level.length])
                 && matches!(path.get(level.length), None | Some(b'/'));
@@ -233,7 +242,9 @@ impl Parents<'_> {
             return Ok(());
         }
         let directory = match self.tree.open_from(self.here(), rest) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_parents(rest)?,
+            Err(error) if makes_parents && error.kind() == io::ErrorKind::NotFound => {
+                self.make_parents(rest)?
+            }
             opened => opened?,
         };
         if self.levels.len() == MOST_LEVELS {
@@ -304,20 +315,25 @@ impl Parents<'_> {
         Ok(fs::unlinkat(at, name, AtFlags::empty())?)
     }
 
-    /// Gives the regular file `target` a second name; false where `target` is none.
-    pub(super) fn make_hardlink(&mut self, path: &[u8], target: &[u8]) -> io::Result<bool> {
-        let (parent, target_name) = split(target);
-        let target_parent = match self.tree.open(parent) {
+    /// Gives the regular file `target` a second name; false where `target` is none. The way to targets
+    /// is one of its own: names and targets are mostly each in the directory of the one before.
+    pub(super) fn make_hardlink(
+        &mut self,
+        path: &[u8],
+        targets: &mut Self,
+        target: &[u8],
+    ) -> io::Result<bool> {
+        let (target_parent, target_name) = match targets.of_present(target) {
             Err(error) if is_no_directory(&error) => return Ok(false),
             opened => opened?,
         };
-        match fs::statat(&target_parent, target_name, AtFlags::SYMLINK_NOFOLLOW) {
+        match fs::statat(target_parent, target_name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::RegularFile => {}
             Ok(_) | Err(Errno::NOENT) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         let (at, name) = self.of(path)?;
-        fs::linkat(&target_parent, target_name, at, name, AtFlags::empty())?;
+        fs::linkat(target_parent, target_name, at, name, AtFlags::empty())?;
         Ok(true)
     }
 

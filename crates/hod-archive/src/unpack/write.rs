@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use rustix::fs::{self, Mode, OFlags};
 
 use super::tree::{Parents, Tree, is_no_directory, times};
+use super::writers::Pace;
 use super::{Rewrite, UnpackError};
 use crate::Cancel;
 use crate::decode::Slice;
@@ -121,20 +122,39 @@ pub(super) fn write_all(
     rewrite: Option<&dyn Rewrite>,
     failure: &Failure,
     cancel: &Cancel,
+    pace: &Pace,
 ) {
+    let _drain = Drain { batches, failure };
     let mut parents = tree.parents();
     for batch in batches {
-        for item in batch {
-            if failure.is_set() {
-                break;
+        pace.watch(batch.len(), || {
+            for item in batch {
+                if failure.is_set() {
+                    break;
+                }
+                if cancel.is_cancelled() {
+                    failure.set(UnpackError::Cancelled);
+                    break;
+                }
+                if let Err(error) = write(item, &mut parents, tree, rewrite) {
+                    failure.set(error);
+                }
             }
-            if cancel.is_cancelled() {
-                failure.set(UnpackError::Cancelled);
-                break;
-            }
-            if let Err(error) = write(item, &mut parents, tree, rewrite) {
-                failure.set(error);
-            }
+        });
+    }
+}
+
+/// Of a thread that panics: takes what still comes, so that nobody waits for ever to hand it over.
+struct Drain<'a> {
+    batches: &'a Receiver<Batch>,
+    failure: &'a Failure,
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failure.is_set.store(true, Ordering::Release);
+            self.batches.iter().for_each(drop);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hod_archive::{
-    Codec, DecodeError, DiffId, Digest, TarError, UnpackError, UnpackOptions, Unpacked, decoder,
-    layer_digests, read_layer, unpack,
+    Codec, DecodeError, DiffId, Digest, Memory, TarError, UnpackError, UnpackOptions, Unpacked,
+    decoder, layer_digests, read_layer, unpack,
 };
 
 use crate::archive::Archive;
@@ -272,4 +272,31 @@ impl Read for Counting<'_> {
         self.1.set(self.1.get() + read);
         Ok(read)
     }
+}
+
+/// Each of the large members needs most of the memory that there is: while one archive has it, the
+/// others wait, and none for ever.
+#[test]
+fn archives_that_share_memory_take_turns() {
+    let mut archive = Archive::new();
+    for name in ["a", "b", "c"] {
+        archive = archive.file(name, name.repeat(7 << 20));
+    }
+    let tar = archive.finish();
+    let blobs = [members(&tar, 7 << 20), members(&tar, 1 << 20), gzip(&tar)];
+    let memory = Memory::new(1);
+    std::thread::scope(|scope| {
+        for blob in blobs.iter().cycle().take(6) {
+            let memory = Some(memory.clone());
+            scope.spawn(move || {
+                let sandbox = Sandbox::new();
+                let options = UnpackOptions { memory, jobs: 2, ..Default::default() };
+                unpack(&blob[..], Codec::Gzip, &sandbox.tree(), &options).unwrap();
+                for name in ["a", "b", "c"] {
+                    let content = fs_err::read(sandbox.tree().join(name)).unwrap();
+                    assert!(content == name.repeat(7 << 20).as_bytes());
+                }
+            });
+        }
+    });
 }

@@ -84,6 +84,7 @@ pub fn install_plain(
         ownership: Ownership::default(),
         limits: request.limits,
         jobs: request.jobs,
+        memory: None,
         cancel: &request.cancel,
         reporter,
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
-use hod_archive::{Cancel, Limits};
+use hod_archive::{Cancel, Limits, Memory};
 use hod_spec::{DagHash, Spec};
 use hod_store::{Patience, Permissions, Store, StoreWriter, Waiting};
 
@@ -127,6 +127,7 @@ pub fn install(
         limits: options.limits,
         // A single package may have all threads; of many, each has enough to keep its disk busy.
         jobs: if workers == 1 { options.jobs } else { options.jobs.min(4) },
+        memory: Memory::new(options.jobs),
         cancel: &options.cancel,
         reporter,
     };

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use hod_archive::{
-    Cancel, Codec, DiffIdCheck, EntryKind, LastFile, Limits, Ownership, StagedTree, UnpackError,
-    UnpackOptions, last_file,
+    Cancel, Codec, DiffIdCheck, EntryKind, LastFile, Limits, Memory, Ownership, StagedTree,
+    UnpackError, UnpackOptions, last_file,
 };
 use hod_relocate::PrefixMap;
 use hod_spec::{DagHash, Spec, SpecFile, render_spec};
@@ -34,6 +34,8 @@ pub(super) struct Ground<'a> {
     pub(super) sbang: PathBuf,
     pub(super) limits: Limits,
     pub(super) jobs: usize,
+    /// Of all packages together.
+    pub(super) memory: Memory,
     pub(super) cancel: &'a Cancel,
     pub(super) reporter: &'a dyn Reporter,
 }
@@ -57,6 +59,8 @@ pub(super) struct Cargo<'a> {
     pub(super) ownership: Ownership,
     pub(super) limits: Limits,
     pub(super) jobs: usize,
+    /// Shared with other packages, if there are any.
+    pub(super) memory: Option<&'a Memory>,
     pub(super) cancel: &'a Cancel,
     pub(super) reporter: &'a dyn Reporter,
 }
@@ -82,6 +86,7 @@ impl Cargo<'_> {
             strip_prefix: last.as_ref().map(|(prefix, _)| prefix.clone()),
             limits: self.limits,
             jobs: self.jobs,
+            memory: self.memory.cloned(),
             cancel: self.cancel.clone(),
             expected: self.layer.size.map(|size| (self.layer.digest, size)),
             // The digest of the blob says all there is to say.
@@ -153,6 +158,7 @@ impl Ground<'_> {
             ownership,
             limits: self.limits,
             jobs: self.jobs,
+            memory: Some(&self.memory),
             cancel: self.cancel,
             reporter: self.reporter,
         };
