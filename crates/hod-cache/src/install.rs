@@ -12,6 +12,7 @@
 mod ahead;
 mod error;
 mod graph;
+mod known_list;
 mod leftover;
 mod locate;
 mod manifest;

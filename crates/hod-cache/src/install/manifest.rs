@@ -1,16 +1,17 @@
 //! Writes the list of files of a package anew: the one in the archive says where they were.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use hod_archive::{Entry, EntryKind, StagedTree};
+use hod_archive::{Entries, Entry, EntryKind, StagedTree};
 use hod_store::{InstallManifest, ManifestEntry, ManifestKind, manifest_digest, manifest_time};
 use sha1::{Digest as _, Sha1};
 
+use super::known_list;
 use super::relocation::{Changed, Relocation};
 
 /// Where the list is in a prefix.
@@ -25,7 +26,7 @@ const REGULAR: u32 = 0o100_000;
 const SYMLINK: u32 = 0o120_000;
 
 /// Size and hash of files, by path below the prefix.
-type KnownHashes = HashMap<Vec<u8>, (u64, Box<str>)>;
+pub(super) type KnownHashes = HashMap<Vec<u8>, (u64, Box<str>)>;
 
 /// Lists all of the tree as it will be at `prefix`.
 ///
@@ -37,11 +38,24 @@ pub(super) fn write(tree: &StagedTree, prefix: &Path, relocation: &Relocation) -
     let (changed, links) = (relocation.changed(), relocation.links());
     let known = known_hashes(tree)?;
     let (owner, group) = tree.owner();
-    let mut manifest = InstallManifest::default();
-    let mut files: HashMap<Vec<u8>, ManifestEntry> = HashMap::new();
+    // Almost in order: sorting that at the end takes a tenth of the comparisons of a map, and those of
+    // paths are slow.
+    let mut listing: Vec<(PathBuf, ManifestEntry)> = Vec::new();
     let mut names: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    // Of each file that has further names, what is listed: the same for them.
+    let mut files: HashMap<Vec<u8>, Option<ManifestEntry>> = HashMap::new();
+    let mut undescribed = BTreeSet::new();
     let mut failure = None;
     if let Some(entries) = tree.entries() {
+        undescribed = self::undescribed(tree, entries);
+        entries.for_each(|entry| {
+            if let EntryKind::Hardlink(first) = entry.kind
+                && let (Some(path), Some(first)) = (tree.relative(entry.path), tree.relative(first))
+            {
+                names.push((path.to_vec(), first.to_vec()));
+                files.entry(first.to_vec()).or_default();
+            }
+        });
         entries.for_each(|entry| {
             let Some(path) = tree.relative(entry.path) else { return };
             if path == FILE || path == TIMES || failure.is_some() {
@@ -49,12 +63,7 @@ pub(super) fn write(tree: &StagedTree, prefix: &Path, relocation: &Relocation) -
             }
             let with = |mode, kind| ManifestEntry { mode, owner, group, kind };
             let listed = match entry.kind {
-                EntryKind::Hardlink(first) => {
-                    if let Some(first) = tree.relative(first) {
-                        names.push((path.to_vec(), first.to_vec()));
-                    }
-                    return;
-                }
+                EntryKind::Hardlink(_) => return,
                 EntryKind::Directory => with(DIRECTORY | entry.mode, ManifestKind::Other),
                 EntryKind::Symlink(target) => {
                     let target = links.get(path).map_or(target, |target| &target[..]);
@@ -78,46 +87,62 @@ pub(super) fn write(tree: &StagedTree, prefix: &Path, relocation: &Relocation) -
                     }
                 }
             };
-            if matches!(listed.kind, ManifestKind::File { .. }) {
-                files.insert(path.to_vec(), listed.clone());
+            if matches!(listed.kind, ManifestKind::File { .. })
+                && let Some(file) = files.get_mut(path)
+            {
+                *file = Some(listed.clone());
             }
-            manifest.entries.insert(at(prefix, path), listed);
+            listing.push((at(prefix, path), listed));
         });
     }
     if let Some(error) = failure {
         return Err(error);
     }
     for (name, first) in names {
-        if let Some(listed) = files.get(&first) {
-            manifest.entries.insert(at(prefix, &name), listed.clone());
+        if let Some(Some(listed)) = files.get(&first) {
+            listing.push((at(prefix, &name), listed.clone()));
         }
     }
-    undescribed(tree, prefix, &mut manifest)?;
+    for path in undescribed {
+        let mode = fs_err::symlink_metadata(tree.top().join(OsStr::from_bytes(&path)))?.mode();
+        let entry = ManifestEntry { mode, owner, group, kind: ManifestKind::Other };
+        listing.push((at(prefix, &path), entry));
+    }
     let mode = tree.mode()?;
     let root = ManifestEntry { mode, owner, group, kind: ManifestKind::Other };
-    manifest.entries.insert(prefix.to_owned(), root);
+    listing.push((prefix.to_owned(), root));
+    let manifest = InstallManifest { entries: listing.into_iter().collect() };
     tree.write(FILE, manifest.render().as_bytes(), 0o644, 0)
 }
 
-/// Lists directories that no member of the archive describes, and that were made for what is in
-/// them.
-fn undescribed(tree: &StagedTree, prefix: &Path, manifest: &mut InstallManifest) -> io::Result<()> {
+/// Directories that no member of the archive describes, and that were made for what is in them.
+fn undescribed(tree: &StagedTree, entries: &Entries) -> BTreeSet<Vec<u8>> {
+    let mut described: HashSet<Vec<u8>> = HashSet::new();
+    let mut parents: Vec<Vec<u8>> = Vec::new();
+    entries.for_each(|entry| {
+        let Some(path) = tree.relative(entry.path) else { return };
+        if entry.kind == EntryKind::Directory {
+            described.insert(path.to_vec());
+        }
+        let parent = parent(path);
+        // Neighbours mostly share it.
+        if parents.last().is_none_or(|last| last != parent) {
+            parents.push(parent.to_vec());
+        }
+    });
     let mut missing = BTreeSet::new();
-    for path in manifest.entries.keys() {
-        let above = path.ancestors().skip(1).take_while(|above| above.starts_with(prefix));
-        let above = above.filter(|above| *above != prefix);
-        missing.extend(
-            above.take_while(|above| !manifest.entries.contains_key(*above)).map(Path::to_owned),
-        );
+    for found in &parents {
+        let mut path = &found[..];
+        while !path.is_empty() && !described.contains(path) && missing.insert(path.to_vec()) {
+            path = parent(path);
+        }
     }
-    let (owner, group) = tree.owner();
-    for path in missing {
-        let below = path.strip_prefix(prefix).unwrap_or(&path);
-        let mode = fs_err::symlink_metadata(tree.top().join(below))?.mode();
-        let entry = ManifestEntry { mode, owner, group, kind: ManifestKind::Other };
-        manifest.entries.insert(path, entry);
-    }
-    Ok(())
+    missing
+}
+
+/// The path without its last component.
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |at| &path[..at])
 }
 
 fn at(prefix: &Path, path: &[u8]) -> PathBuf {
@@ -162,13 +187,5 @@ pub(super) fn hash_of(mut file: impl Read) -> io::Result<String> {
 fn known_hashes(tree: &StagedTree) -> io::Result<KnownHashes> {
     let Some(bytes) = tree.read(FILE, LIMIT)? else { return Ok(HashMap::new()) };
     // A list that nobody can read helps nobody, and harms nobody.
-    let Ok(manifest) = InstallManifest::parse(&bytes) else { return Ok(HashMap::new()) };
-    // The prefix itself is listed, and everything else is below it.
-    let Some(prefix) = manifest.entries.keys().next().cloned() else { return Ok(HashMap::new()) };
-    let known = manifest.entries.into_iter().filter_map(|(path, entry)| {
-        let ManifestKind::File { hash, size, .. } = entry.kind else { return None };
-        let path = path.strip_prefix(&prefix).ok()?.as_os_str().as_bytes().to_vec();
-        Some((path, (size, hash)))
-    });
-    Ok(known.collect())
+    Ok(known_list::parse(&bytes).unwrap_or_default())
 }
