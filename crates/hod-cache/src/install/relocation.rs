@@ -304,6 +304,7 @@ impl Relocation {
         Ok(())
     }
 
+    /// A file that is on the disk already: a small one as if it were not, a large one in place.
     fn relocate_file(
         &self,
         lists: &Lists,
@@ -311,6 +312,20 @@ impl Relocation {
         file: &mut File,
     ) -> Result<(), RelocationError> {
         let failed = |source| RelocationError::File { file: shown(path), source };
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.len() <= PART as u64 {
+            let length = usize::try_from(metadata.len()).unwrap_or(PART);
+            let mut content = Vec::with_capacity(length + 1);
+            file.rewind().and_then(|()| file.read_to_end(&mut content)).map_err(failed)?;
+            let is_executable = metadata.mode() & 0o111 != 0;
+            if self.relocate_content(lists, path, is_executable, &mut content)? {
+                file.write_all_at(&content, 0).map_err(failed)?;
+                if content.len() as u64 != metadata.len() {
+                    file.set_len(content.len() as u64).map_err(failed)?;
+                }
+            }
+            return Ok(());
+        }
         let mut is_changed = false;
         if lists.texts.contains(path) {
             is_changed |= rewrite_text(&lists.map, &lists.sbang, file).map_err(failed)?;
@@ -320,14 +335,41 @@ impl Relocation {
                 .map_err(|source| RelocationError::Misfit { file: shown(path), source })?;
             self.note_rpaths(path, file);
         }
-        self.seen().relocated.insert(path.to_vec());
         if is_changed {
             file.rewind().map_err(failed)?;
             let hash = hash_of(&mut *file).map_err(failed)?;
             let size = file.metadata().map_err(failed)?.len();
             self.seen().changed.insert(path.to_vec(), Changed { size, hash });
         }
+        self.seen().relocated.insert(path.to_vec());
         Ok(())
+    }
+
+    /// The content of a file; whether it was changed.
+    fn relocate_content(
+        &self,
+        lists: &Lists,
+        path: &[u8],
+        is_executable: bool,
+        content: &mut Vec<u8>,
+    ) -> Result<bool, RelocationError> {
+        let mut is_changed = false;
+        if lists.texts.contains(path)
+            && let Some(text) = lists.map.relocate_text(content)
+        {
+            *content = hod_store::wrap_shebang(&text, is_executable, &lists.sbang).unwrap_or(text);
+            is_changed = true;
+        }
+        if lists.binaries.contains(path) {
+            is_changed |= relocate_binary(path, content, &lists.map)
+                .map_err(|source| RelocationError::Misfit { file: shown(path), source })?;
+            self.note_rpaths(path, content);
+        }
+        if is_changed {
+            self.note(path, content);
+        }
+        self.seen().relocated.insert(path.to_vec());
+        Ok(is_changed)
     }
 
     fn note_rpaths(&self, path: &[u8], image: &dyn Image) {
@@ -368,25 +410,7 @@ impl Rewrite for Relocation {
             self.seen().note_build_info(path, content.clone());
             return Ok(());
         };
-        let mut is_changed = false;
-        if lists.texts.contains(path)
-            && let Some(text) = lists.map.relocate_text(content)
-        {
-            *content = hod_store::wrap_shebang(&text, is_executable, &lists.sbang).unwrap_or(text);
-            is_changed = true;
-        }
-        if lists.binaries.contains(path) {
-            is_changed |= relocate_binary(path, content, &lists.map)
-                .map_err(|source| RelocationError::Misfit { file: shown(path), source })?;
-            self.note_rpaths(path, content);
-        }
-        let mut seen = self.seen();
-        seen.relocated.insert(path.to_vec());
-        if is_changed {
-            let changed =
-                Changed { size: content.len() as u64, hash: hod_store::manifest_hash(content) };
-            seen.changed.insert(path.to_vec(), changed);
-        }
+        self.relocate_content(lists, path, is_executable, content)?;
         Ok(())
     }
 
