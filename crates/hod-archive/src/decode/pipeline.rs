@@ -23,6 +23,8 @@ const STREAM_CHUNK: usize = 512 << 10;
 
 /// Small, because most of a member is read past this buffer into its own.
 const BUFFER: usize = 32 << 10;
+/// How much is read at a time of what is one stream.
+const STREAM_BUFFER: usize = 256 << 10;
 
 /// How a blob is read.
 pub(crate) struct Pipeline<'a> {
@@ -186,7 +188,9 @@ impl Cutter {
             match step {
                 Step::End => return Ok(Ok(())),
                 Step::Stream(read) => {
-                    return self.stream(Members::new(io::Cursor::new(read).chain(blob)));
+                    let whole = io::Cursor::new(read).chain(blob);
+                    let whole = BufReader::with_capacity(STREAM_BUFFER, whole);
+                    return self.stream(Members::new(whole));
                 }
                 Step::Member { member, header, size } => {
                     start_worker(!self.work.is_empty());

@@ -87,11 +87,13 @@ impl StagedTree {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let mut bytes = Vec::new();
-        file.take(limit + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
+        let size = file.metadata()?.len();
+        if size > limit {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        // Nobody else writes here, so that the size stays what it is.
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+        file.take(size).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
