@@ -52,6 +52,20 @@ pub fn command(program: &str, home: &Path) -> Command {
     command
 }
 
+/// Runs a program that this process has just written. Another thread that starts a program at that
+/// time has the file open for writing for a moment, in which nobody can run it.
+pub fn run_new(command: &mut Command) -> std::io::Result<std::process::Output> {
+    for _ in 0..200 {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            output => return output,
+        }
+    }
+    command.output()
+}
+
 /// Runs to the end and must succeed; its stdout.
 pub fn succeed(mut command: Command) -> String {
     let output = command.output().unwrap();

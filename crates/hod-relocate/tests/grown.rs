@@ -107,7 +107,16 @@ fn story(kind: &[&str], room: usize) {
     let arguments = ["-louter", "-linner", &search, &path, &loader, &room];
     tree.gcc(PROGRAM, "program", &[kind, &arguments].concat());
     let run = |place: &Path| {
-        let output = Command::new(place.join("program")).env_clear().output().unwrap();
+        let mut command = Command::new(place.join("program"));
+        // Another thread that starts a program just now has this one open for writing as well.
+        let output = loop {
+            match command.env_clear().output() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                output => break output.unwrap(),
+            }
+        };
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     };
     assert_eq!(run(&tree.old), (true, "42 0\n".to_owned()));

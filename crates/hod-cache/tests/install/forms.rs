@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use hod_testing::machine::run_new;
 use serde_json::{Value, json};
 
 use crate::forge::{blob, forge, forge_info, manifest};
@@ -13,7 +14,7 @@ use crate::place::{Ask, Place, assert_whole, prefix};
 /// What linkfarm says of itself when it runs.
 fn said(root: &Path) -> String {
     let program = prefix(root, "linkfarm").join("bin/run-farm.sh");
-    let output = std::process::Command::new(program).output().unwrap();
+    let output = run_new(&mut std::process::Command::new(program)).unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use hod_testing::golden::golden;
 use hod_testing::golden::larger_golden;
-use hod_testing::machine::skip;
+use hod_testing::machine::{run_new, skip};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -177,7 +177,8 @@ fn compare(
 /// Programs run, and find what they need in this store.
 fn assert_works(root: &Path) {
     let run = |program: &Path| {
-        let output = Command::new(program).env_clear().env("PATH", "/usr/bin:/bin").output();
+        let mut command = Command::new(program);
+        let output = run_new(command.env_clear().env("PATH", "/usr/bin:/bin"));
         let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         assert!(output.status.success(), "{}: {output:?}", program.display());
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -120,7 +120,8 @@ fn without_dependencies_a_package_comes_alone_and_works_when_they_come() {
     let rest = ask.succeed();
     assert_eq!(rest.installed(), ["bzip2", "gcc-runtime", "zlib"]);
     let farm = prefix(&root, "linkfarm").join("bin/farm");
-    let output = std::process::Command::new(farm).env_clear().output().unwrap();
+    let mut command = std::process::Command::new(farm);
+    let output = hod_testing::machine::run_new(command.env_clear()).unwrap();
     assert!(output.status.success(), "{output:?}");
     let other = place.at("o");
     Ask { root: other.clone(), ..ask }.succeed();
