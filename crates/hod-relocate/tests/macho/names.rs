@@ -45,9 +45,11 @@ fn a_real_library_keeps_what_is_relative_and_changes_its_own_name() {
 #[test]
 fn a_real_rpath_changes_and_nothing_but_the_commands_does() {
     let image = fixture("geos.arm64.so");
-    let pairs = [("/Users/runner/work/_temp", "/opt/somewhere/else/altogether")];
-    let relocated = relocated(&image, &pairs).unwrap().unwrap();
-    assert_eq!(names(&relocated).rpaths, ["/opt/somewhere/else/altogether/geos-3.14.1/lib"]);
+    let new = "/opt/somewhere/else/altogether";
+    let relocated = relocated(&image, &[("/Users/runner", new)]).unwrap().unwrap();
+    let rpaths = names(&relocated).rpaths;
+    let rpath = rpaths[0].strip_prefix(new).unwrap();
+    assert!(rpaths.len() == 1 && rpath.ends_with("/_temp/geos-3.14.1/lib"), "{rpaths:?}");
     // Its text begins here.
     assert!(relocated[0xa90..] == image[0xa90..]);
 }

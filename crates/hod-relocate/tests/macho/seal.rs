@@ -242,7 +242,7 @@ fn signature(identifier: &str, flags: u32, blobs: &[(u32, u32, &[u8])]) -> Vec<u
 #[rstest]
 #[case::signed_by_codesign("webpdemux.arm64.dylib", "/DLC/PIL/.dylibs")]
 #[case::with_two_directories("z.x86_64.dylib", "/DLC/h5py/.dylibs")]
-#[case::signed_by_the_linker("geos.arm64.so", "/Users/runner/work/_temp/geos-3.14.1")]
+#[case::signed_by_the_linker("geos.arm64.so", "/Users/runner")]
 fn a_whole_library_moves_and_its_signature_holds(#[case] name: &str, #[case] prefix: &str) {
     let mut image = fixture(name);
     let map = PrefixMap::new([(prefix, "/n/w")]);
