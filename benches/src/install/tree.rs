@@ -267,7 +267,7 @@ mod tests {
         let tar = [
             member("opt/s/x/", b'5', "", b""),
             member("opt/s/x/bin/", b'5', "", b""),
-            member("././@PaxHeader", b'x', "", b"21 path=opt/s/x/bin/a\n"),
+            member("././@PaxHeader", b'x', "", b"22 path=opt/s/x/bin/a\n"),
             member("cut", b'0', "", b"#!/opt/s/x/bin/b\n"),
             member("opt/s/x/bin/h", b'1', "opt/s/x/bin/a", b""),
             member("opt/s/x/l", b'2', "bin/a", b""),
